@@ -1,0 +1,81 @@
+"""The protocol between the sampler and a source of readings.
+
+A source is *found* or *absent*, and an absent one says why and what would help. A source that is
+found may still fail to read: that gives a reading without a value and with an error, never 0.
+Every constructor takes the filesystem root, so that a recorded device tree is read by the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from profiler.base import Frozen, StrEnum
+from profiler.result import AbsentSource, EnergyScope
+
+
+class Quantity(StrEnum):
+    """What a channel measures; the value names the unit too."""
+
+    POWER = "power_watts"
+    ENERGY = "energy_joules"
+    TEMPERATURE = "temperature_celsius"
+    UTILIZATION = "utilization_ratio"
+    MEMORY_USED = "memory_used_bytes"
+    MEMORY_TOTAL = "memory_total_bytes"
+    CLOCK = "clock_hertz"
+    THROTTLED = "throttled_seconds"
+
+
+class Channel(Frozen):
+    """One thing that a source measures.
+
+    ``label`` is the kernel's or driver's own (``package-0``, ``VDD_IN``, ``cpu``). ``scope`` is set
+    on power and energy. ``wraps_at`` is the modulus of a counter that wraps, in the channel's unit.
+    """
+
+    source: str
+    label: str
+    quantity: Quantity
+    scope: EnergyScope | None = None
+    update_period_seconds: float | None = None
+    wraps_at: float | None = None
+
+    @property
+    def key(self) -> str:
+        """Unique within a device: ``source/label/quantity``."""
+        return f"{self.source}/{self.label}/{self.quantity.value}"
+
+
+class Reading(Frozen):
+    """One value of one channel.
+
+    ``seconds`` is on the monotonic clock (``time.perf_counter``), midway through the read. ``value``
+    is ``None`` when the read failed; ``error`` then says why.
+    """
+
+    channel: str
+    seconds: float
+    value: float | None
+    error: str | None = None
+
+
+class Source(Protocol):
+    """An open source. Files stay open between readings."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def channels(self) -> tuple[Channel, ...]: ...
+
+    def read(self) -> list[Reading]:
+        """One reading per channel, in the order of ``channels``; never raises for a failed read."""
+
+    def close(self) -> None: ...
+
+
+class Discovery(Frozen):
+    """What ``discover`` found; the sources themselves are opened separately."""
+
+    channels: tuple[Channel, ...]
+    absent: tuple[AbsentSource, ...]

@@ -1,0 +1,146 @@
+"""What to measure: one model, one runtime, one point of every axis.
+
+A ``RunSpec`` is complete: the worker needs nothing else but the model's file. Fields left ``None``
+are resolved on the device, and the result records what they were resolved to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from profiler.base import Frozen, StrEnum
+
+
+class Runtime(StrEnum):
+    """Execution engines. The value is the name on the command line and in results."""
+
+    TORCH = "torch"
+    TORCHSCRIPT = "torchscript"
+    TORCH_EXPORT = "torch_export"
+    ONNXRUNTIME = "onnxruntime"
+
+
+class Precision(StrEnum):
+    """Arithmetic that a runtime is told to use."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+class ModelFormat(StrEnum):
+    """Formats of a model file. Pickles are not among them, and never will be."""
+
+    TORCHSCRIPT = "torchscript"
+    EXPORTED_PROGRAM = "exported_program"
+    ONNX = "onnx"
+
+
+class Library(StrEnum):
+    """Where a named architecture comes from."""
+
+    TORCHVISION = "torchvision"
+    TIMM = "timm"
+
+
+class ArchitectureRef(Frozen):
+    """A named architecture, built on the device with random weights from ``seed``: no download."""
+
+    kind: Literal["architecture"] = "architecture"
+    library: Library
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_.\-]+$")
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+    @property
+    def label(self) -> str:
+        """The name that listings, results and metrics show."""
+        return self.name
+
+
+class ArtifactRef(Frozen):
+    """A model file, known by the SHA-256 of its bytes."""
+
+    kind: Literal["artifact"] = "artifact"
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    format: ModelFormat
+    name: str = Field(min_length=1, max_length=200)
+    size_bytes: int = Field(gt=0)
+
+    @property
+    def label(self) -> str:
+        """The name that listings, results and metrics show."""
+        return self.name
+
+
+ModelRef = Annotated[ArchitectureRef | ArtifactRef, Field(discriminator="kind")]
+
+
+class InputSpec(Frozen):
+    """One input tensor: its name, NumPy dtype and shape, batch dimension included."""
+
+    name: str = Field(min_length=1, max_length=200)
+    dtype: str
+    shape: tuple[Annotated[int, Field(ge=0, le=2**31)], ...]
+
+    @field_validator("dtype")
+    @classmethod
+    def _known_dtype(cls, value: str) -> str:
+        if value not in INPUT_DTYPES:
+            raise ValueError(f"{value!r} is no input dtype; one of {', '.join(INPUT_DTYPES)}")
+        return value
+
+
+INPUT_DTYPES = (
+    "float32",
+    "float16",
+    "float64",
+    "int64",
+    "int32",
+    "int16",
+    "int8",
+    "uint8",
+    "bool",
+)
+
+ACCELERATOR_PATTERN = re.compile(r"^(auto|cpu|cuda(:\d+)?)$")
+
+
+class WarmupSpec(Frozen):
+    """When the lead-in is over. Its iterations are stored, marked, and never enter a statistic."""
+
+    min_iterations: int = Field(default=10, ge=0, le=1_000_000)
+    max_seconds: float = Field(default=60.0, ge=0, le=3600)
+
+
+class RunSpec(Frozen):
+    """One measurement.
+
+    Attributes:
+        accelerator: ``cpu``, ``cuda``, ``cuda:N``, or ``auto``: the first GPU that the runtime can
+            use, else the CPU. The result names what was used.
+        threads: threads inside one operator; ``None`` takes the CPUs that the worker may run on.
+        inputs: overrides the model's own signature; shapes include the batch dimension.
+        max_time_seconds: budget for warm-up and timed iterations, all repetitions together.
+        timeout_seconds: deadline for the whole run, loading included.
+        memory_limit_bytes: the worker is ended as ``out_of_memory`` above this resident size.
+        sample_hertz: rate of the sampler; 0 turns it off.
+    """
+
+    model: ModelRef
+    runtime: Runtime
+    precision: Precision = Precision.FP32
+    accelerator: str = Field(default="auto", pattern=ACCELERATOR_PATTERN.pattern)
+    batch_size: int = Field(default=1, ge=1, le=65_536)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    inputs: tuple[InputSpec, ...] | None = None
+    scenario: Literal["single_stream"] = "single_stream"
+    warmup: WarmupSpec = WarmupSpec()
+    repetitions: int = Field(default=5, ge=1, le=100)
+    max_time_seconds: float = Field(default=10.0, gt=0, le=86_400)
+    timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)
+    memory_limit_bytes: int | None = Field(default=None, gt=0)
+    sample_hertz: float = Field(default=10.0, ge=0, le=20)
+    seed: int = Field(default=0, ge=0, le=2**63 - 1)
