@@ -1,0 +1,76 @@
+"""What the worker tells while it runs: one JSON object a line, on a channel of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from profiler.base import Frozen, StrEnum
+from profiler.result import FailureKind, RunResult
+from profiler.spec import RunSpec
+
+
+class Phase(StrEnum):
+    """What a run is doing. The first two are the fleet's, the others the worker's."""
+
+    QUEUED = "queued"
+    SENDING_MODEL = "sending_model"
+    STARTING = "starting"
+    CONVERTING = "converting"
+    LOADING = "loading"
+    WARMUP = "warmup"
+    MEASURING = "measuring"
+    MEMORY = "memory"
+    DONE = "done"
+
+
+class WorkerRequest(Frozen):
+    """What the worker reads from stdin.
+
+    Attributes:
+        model_path: the artifact's file, verified; ``None`` for an architecture.
+        cache_dir: converted models are kept here.
+        work_dir: the worker writes raw iterations and the trace here.
+    """
+
+    run_id: str
+    attempt: int = 1
+    job_id: str | None = None
+    device: str
+    spec: RunSpec
+    model_path: Path | None = None
+    cache_dir: Path
+    work_dir: Path
+
+
+class ProgressEvent(Frozen):
+    """Where the run is. ``fraction`` (0 … 1) covers the whole run."""
+
+    kind: Literal["progress"] = "progress"
+    phase: Phase
+    fraction: float = Field(ge=0, le=1)
+    repetition: int = 0
+    repetitions: int = 1
+    iterations: int = 0
+    p50_seconds: float | None = None
+
+
+class ResultEvent(Frozen):
+    """The run's result; the last event of a worker that ends well."""
+
+    kind: Literal["result"] = "result"
+    result: RunResult
+
+
+class FailureEvent(Frozen):
+    """The run ended without figures, for a reason that the worker could tell."""
+
+    kind: Literal["failure"] = "failure"
+    failure: FailureKind
+    message: str
+
+
+Event = Annotated[ProgressEvent | ResultEvent | FailureEvent, Field(discriminator="kind")]
+EVENTS: TypeAdapter[ProgressEvent | ResultEvent | FailureEvent] = TypeAdapter(Event)

@@ -1,0 +1,212 @@
+"""One repetition, in a process of its own: load → first inference → warm up → measure."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter, perf_counter_ns
+
+from profiler.base import Frozen
+from profiler.errors import ModelError
+from profiler.events import Phase, ProgressEvent
+from profiler.memory import read_host_memory, reset_peak
+from profiler.result import InputInfo, Memory, RepetitionFigures
+from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
+from profiler.samples import Iterations
+from profiler.spec import WarmupSpec
+from profiler.timing import Stamps, clock_overhead_ns, timed_block
+from profiler.warmup import is_steady
+
+# Iterations are timed in blocks; between blocks progress is reported and steadiness judged.
+BLOCK_NS = 250_000_000
+# Warm-up may use up to this share of a repetition's budget, so that something is left to measure.
+WARMUP_SHARE = 0.4
+# Calls of the memory pass: engines grow their arenas over the first ones.
+MEMORY_CALLS = 3
+
+Emit = Callable[[ProgressEvent], None]
+
+
+class Plan(Frozen):
+    """One repetition's share of the run."""
+
+    index: int
+    repetitions: int
+    budget_seconds: float
+    warmup: WarmupSpec
+    samples_path: Path
+
+
+class LoadedFacts(Frozen):
+    """What the engine said about the model that it loaded."""
+
+    inputs: tuple[InputInfo, ...]
+    precision: str
+    accelerator: str
+    threads: int
+    parameters: int | None
+    fallback: str | None
+
+
+class RepetitionReport(Frozen):
+    """What a repetition answers; its iterations are in ``Plan.samples_path``."""
+
+    figures: RepetitionFigures
+    facts: LoadedFacts
+    steady: bool
+    clock_overhead_seconds: float
+
+
+def _facts(loaded: LoadedModel) -> LoadedFacts:
+    return LoadedFacts(
+        inputs=tuple(InputInfo(name=i.name, dtype=i.dtype, shape=i.shape) for i in loaded.inputs),
+        precision=loaded.precision,
+        accelerator=loaded.accelerator,
+        threads=loaded.threads,
+        parameters=loaded.parameters,
+        fallback=loaded.fallback,
+    )
+
+
+def _first_call(loaded: LoadedModel) -> float:
+    """Seconds of the first inference, which allocates, compiles and faults pages in."""
+    start = perf_counter()
+    loaded.call()
+    if loaded.synchronize is not None:
+        loaded.synchronize()
+    return perf_counter() - start
+
+
+def _blocks(
+    loaded: LoadedModel, seconds: float, report: Callable[[Stamps], bool], clock_start: int
+) -> Stamps:
+    """Timed blocks until the time is over or ``report`` says that it is enough."""
+    stamps: Stamps = []
+    end = clock_start + int(seconds * 1e9)
+    while True:
+        now = perf_counter_ns()
+        timed_block(loaded.call, loaded.synchronize, min(now + BLOCK_NS, end), stamps)
+        if report(stamps) or stamps[-1][1] >= end:
+            return stamps
+
+
+def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]:
+    limit = min(plan.warmup.max_seconds, plan.budget_seconds * WARMUP_SHARE)
+    if limit <= 0:
+        return [], plan.warmup.min_iterations == 0
+    start = perf_counter_ns()
+    steady = False
+
+    def enough(stamps: Stamps) -> bool:
+        nonlocal steady
+        latencies = [(b - a) / 1e9 for a, b in stamps]
+        steady = len(stamps) >= plan.warmup.min_iterations and is_steady(latencies)
+        emit(_progress(Phase.WARMUP, plan, start, stamps))
+        return steady
+
+    return _blocks(loaded, limit, enough, start), steady
+
+
+def _progress(phase: Phase, plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent:
+    done = (stamps[-1][1] - start_ns) / 1e9 / plan.budget_seconds
+    inside = done if phase is Phase.WARMUP else WARMUP_SHARE + done
+    return ProgressEvent(
+        phase=phase,
+        fraction=min(1.0, (plan.index + min(1.0, inside)) / plan.repetitions),
+        repetition=plan.index,
+        repetitions=plan.repetitions,
+        iterations=len(stamps),
+        # A block's recent past is enough for a progress bar, and keeps the pause short.
+        p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
+    )
+
+
+def repeat(
+    adapter: RuntimeAdapter, request: LoadRequest, plan: Plan, emit: Emit
+) -> RepetitionReport:
+    """Measure once, in this process.
+
+    Raises:
+        RunFailure: the model does not load or does not run.
+    """
+    emit(_at(Phase.LOADING, plan))
+    before_load = perf_counter()
+    loaded = adapter.load(request)
+    load_seconds = perf_counter() - before_load
+    first_seconds = _first_call(loaded)
+    overhead = clock_overhead_ns()
+    # A collection in mid-iteration would be charged to the model; what exists now is left alone.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    begin = perf_counter()
+    warmup, steady = _warm_up(loaded, plan, emit)
+    warmup_seconds = perf_counter() - begin
+    start = perf_counter_ns()
+
+    def progress(stamps: Stamps) -> bool:
+        emit(_progress(Phase.MEASURING, plan, start, stamps))
+        return False
+
+    left = max(0.0, plan.budget_seconds - warmup_seconds)
+    timed = _blocks(loaded, left, progress, start)
+    Iterations.from_stamps(plan.index, warmup, timed).save(plan.samples_path)
+    return RepetitionReport(
+        figures=RepetitionFigures(
+            index=plan.index,
+            load_seconds=load_seconds,
+            first_inference_seconds=first_seconds,
+            warmup_iterations=len(warmup),
+            warmup_seconds=warmup_seconds,
+            iterations=len(timed),
+            median_seconds=median(b - a for a, b in timed) / 1e9,
+        ),
+        facts=_facts(loaded),
+        steady=steady,
+        clock_overhead_seconds=overhead / 1e9,
+    )
+
+
+def _at(phase: Phase, plan: Plan) -> ProgressEvent:
+    return ProgressEvent(
+        phase=phase,
+        fraction=plan.index / plan.repetitions,
+        repetition=plan.index,
+        repetitions=plan.repetitions,
+    )
+
+
+def measure_memory(adapter: RuntimeAdapter, request: LoadRequest) -> Memory:
+    """Peak memory of loading and a few calls, in this process: a pass of its own.
+
+    Raises:
+        RunFailure: the model does not load or does not run.
+        ModelError: ``/proc`` does not say.
+    """
+    try:
+        reset_peak()
+        reason = None
+    except OSError as error:
+        # Without the reset the peak would include the imports: not the model's, so not reported.
+        reason = f"the kernel does not reset VmHWM: {error.strerror}"
+    before = read_host_memory()
+    loaded = adapter.load(request)
+    for _ in range(MEMORY_CALLS):
+        _first_call(loaded)
+    try:
+        after = read_host_memory()
+    except (OSError, KeyError) as error:
+        raise ModelError(f"/proc/self/status cannot be read: {error}") from error
+    peaks = loaded.accelerator_peak_bytes()
+    return Memory(
+        peak_rss_bytes=after.peak_rss if reason is None else None,
+        peak_rss_reason=reason,
+        rss_before_load_bytes=before.rss,
+        rss_anonymous_bytes=after.anonymous,
+        rss_file_bytes=after.file,
+        accelerator_peak_allocated_bytes=peaks[0] if peaks else None,
+        accelerator_peak_reserved_bytes=peaks[1] if peaks else None,
+        accelerator_reason=None if peaks else f"ran on {loaded.accelerator}",
+    )
