@@ -1,0 +1,421 @@
+"""Prometheus collectors over immutable snapshots, and the small server of an agent's metrics.
+
+A collector asks for a snapshot at every scrape and yields what is in it and nothing else: a series
+whose device is gone, or whose value could not be measured, is absent from the next scrape, and
+Prometheus marks it stale. Metric objects that are updated in place would linger; explicit
+timestamps would leave no staleness marker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from threading import Thread
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from pydantic import Field
+
+from agents.messages import Device, DeviceState, JobState, Versions
+from profiler import metrics
+from profiler.base import Frozen
+from profiler.metrics import Exporter, MetricSpec, MetricType
+from profiler.result import Latency, Memory, RunResult, RunStatus
+from profiler.sensors.base import Channel, Quantity, Reading
+
+log = logging.getLogger(__name__)
+
+# What every Prometheus reads; our names and labels need nothing of the later versions.
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# A scraper that sends nothing for so long is dropped, lest it hold a thread for ever.
+CLIENT_TIMEOUT_SECONDS = 10.0
+
+# Until variants can be made, every model is measured as it came.
+VARIANT = "base"
+
+Row = tuple[Sequence[str], float]
+
+
+# --- snapshots -------------------------------------------------------------------------------
+
+
+class RunCount(Frozen):
+    """How many runs of a model ended in one way on a device."""
+
+    device: str
+    model: str
+    status: RunStatus
+    count: int = Field(ge=0)
+
+
+class AgentRunCount(Frozen):
+    """How many runs of a model ended in one way on this device."""
+
+    model: str
+    status: RunStatus
+    count: int = Field(ge=0)
+
+
+class CoordinatorSnapshot(Frozen):
+    """The fleet at one moment.
+
+    Attributes:
+        latest: the latest succeeded result of every device and configuration; see ``run_labels``.
+        queued: runs that wait, by the device's name; a device that is not named has none.
+    """
+
+    build: Versions
+    devices: tuple[Device, ...]
+    latest: tuple[RunResult, ...]
+    run_counts: tuple[RunCount, ...]
+    job_counts: dict[JobState, int]
+    queued: dict[str, int]
+
+
+class AgentSnapshot(Frozen):
+    """A device at one moment. A channel without a reading, or whose reading failed, is absent."""
+
+    build: Versions
+    channels: tuple[Channel, ...]
+    readings: tuple[Reading, ...]
+    run_counts: tuple[AgentRunCount, ...]
+    busy: bool
+
+
+# --- collectors ------------------------------------------------------------------------------
+
+
+class CoordinatorCollector:
+    """What the coordinator serves, devices that Prometheus cannot reach included."""
+
+    def __init__(self, snapshot: Callable[[], CoordinatorSnapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterator[Metric]:
+        return _describe(Exporter.COORDINATOR)
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._snapshot()
+        yield from _present(_run_families(now))
+        yield from _present(_fleet_families(now))
+
+
+class AgentCollector:
+    """What a device's agent serves."""
+
+    def __init__(self, snapshot: Callable[[], AgentSnapshot]) -> None:
+        self._snapshot = snapshot
+
+    def describe(self) -> Iterator[Metric]:
+        return _describe(Exporter.AGENT)
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._snapshot()
+        yield _build(now.build)
+        yield from _present(_reading_families(now))
+        yield from _present(
+            [
+                _family(
+                    metrics.AGENT_RUNS,
+                    [((row.model, row.status.value), row.count) for row in now.run_counts],
+                ),
+                _family(metrics.AGENT_BUSY, [((), float(now.busy))]),
+            ]
+        )
+
+
+def run_labels(result: RunResult) -> tuple[str, ...]:
+    """``device`` and the configuration of a result: one series per distinct value."""
+    return (
+        result.device,
+        result.accelerator or "",
+        result.model,
+        VARIANT,
+        result.runtime,
+        result.precision or "",
+        str(result.batch_size),
+    )
+
+
+def _run_families(now: CoordinatorSnapshot) -> list[Metric]:
+    rows: dict[MetricSpec, list[Row]] = {
+        metrics.RUN_LATENCY: [],
+        metrics.RUN_THROUGHPUT: [],
+        metrics.RUN_ENERGY: [],
+        metrics.RUN_PEAK_MEMORY: [],
+        metrics.RUN_COMPLETED: [],
+    }
+    for labels, result in _latest(now).items():
+        rows[metrics.RUN_LATENCY] += [
+            ((*labels, stat), value) for stat, value in _latency_stats(result.latency)
+        ]
+        rows[metrics.RUN_PEAK_MEMORY] += [
+            ((*labels, kind), value) for kind, value in _peaks(result.memory)
+        ]
+        if result.throughput_items_per_second is not None:
+            rows[metrics.RUN_THROUGHPUT].append((labels, result.throughput_items_per_second))
+        if result.energy is not None:
+            rows[metrics.RUN_ENERGY].append((labels, result.energy.headline.joules_per_item))
+        rows[metrics.RUN_COMPLETED].append((labels, result.finished_at.timestamp()))
+    return [_family(spec, found) for spec, found in rows.items()]
+
+
+def _latest(now: CoordinatorSnapshot) -> dict[tuple[str, ...], RunResult]:
+    """Results to export. Two of one series would make Prometheus refuse the whole scrape."""
+    names = {device.name for device in now.devices}
+    found: dict[tuple[str, ...], RunResult] = {}
+    for result in sorted(now.latest, key=lambda each: each.finished_at):
+        if result.status is RunStatus.SUCCEEDED and result.device in names:
+            found[run_labels(result)] = result
+    return found
+
+
+def _latency_stats(latency: Latency | None) -> Iterator[tuple[str, float]]:
+    if latency is None:
+        return
+    for stat, percentile in (
+        ("p50", latency.p50),
+        ("p90", latency.p90),
+        ("p99", latency.p99),
+    ):
+        if percentile is not None:
+            yield stat, percentile.value
+    yield "mean", latency.mean
+    yield "min", latency.minimum
+    yield "max", latency.maximum
+    if latency.p50 is not None:
+        yield "ci_low", latency.p50.low
+        yield "ci_high", latency.p50.high
+
+
+def _peaks(memory: Memory | None) -> Iterator[tuple[str, float]]:
+    if memory is None:
+        return
+    if memory.peak_rss_bytes is not None:
+        yield "rss", memory.peak_rss_bytes
+    if memory.accelerator_peak_allocated_bytes is not None:
+        yield "accelerator", memory.accelerator_peak_allocated_bytes
+
+
+def _fleet_families(now: CoordinatorSnapshot) -> list[Metric]:
+    names = {device.name for device in now.devices}
+    # Zero is a fact here, a count of none; without it an alert on an empty queue has no series.
+    jobs: list[Row] = [((state.value,), now.job_counts.get(state, 0)) for state in JobState]
+    return [
+        _family(
+            metrics.RUNS,
+            [
+                ((row.device, row.model, row.status.value), row.count)
+                for row in now.run_counts
+                if row.device in names
+            ],
+        ),
+        _family(metrics.JOBS, jobs),
+        _family(
+            metrics.QUEUE_DEPTH,
+            [((device.name,), now.queued.get(device.name, 0)) for device in now.devices],
+        ),
+        _family(
+            metrics.AGENT_UP,
+            [((device.name,), float(_reachable(device))) for device in now.devices],
+        ),
+        _family(
+            metrics.AGENT_LAST_HEARTBEAT,
+            [
+                ((device.name,), device.last_seen_at.timestamp())
+                for device in now.devices
+                if device.last_seen_at is not None
+            ],
+        ),
+        _build(now.build),
+    ]
+
+
+def _reachable(device: Device) -> bool:
+    return device.state in (DeviceState.ONLINE, DeviceState.BUSY)
+
+
+def _reading_families(now: AgentSnapshot) -> list[Metric]:
+    specs = {
+        Quantity.UTILIZATION: metrics.DEVICE_UTILIZATION,
+        Quantity.MEMORY_USED: metrics.DEVICE_MEMORY_USED,
+        Quantity.MEMORY_TOTAL: metrics.DEVICE_MEMORY_TOTAL,
+        Quantity.TEMPERATURE: metrics.DEVICE_TEMPERATURE,
+    }
+    values = {reading.channel: reading.value for reading in now.readings}
+    rows: dict[Quantity, list[Row]] = {quantity: [] for quantity in specs}
+    # By key: two zones that the kernel gives one name would make two samples of one series.
+    for channel in {channel.key: channel for channel in now.channels}.values():
+        value = values.get(channel.key)
+        if channel.quantity in rows and value is not None:
+            rows[channel.quantity].append(((channel.source, channel.label), value))
+    return [_family(spec, rows[quantity]) for quantity, spec in specs.items()]
+
+
+def _build(versions: Versions) -> Metric:
+    return _family(metrics.BUILD, [((versions.fleetmark, versions.python, versions.ray), 1)])
+
+
+def _describe(exporter: Exporter) -> Iterator[Metric]:
+    return (_family(spec, []) for spec in metrics.CATALOGUE if exporter in spec.served_by)
+
+
+def _family(spec: MetricSpec, rows: Iterable[Row]) -> Metric:
+    if spec.type is MetricType.INFO:
+        info = InfoMetricFamily(spec.name.removesuffix("_info"), spec.help, labels=())
+        for labels, _ in rows:
+            info.add_metric((), dict(zip(spec.labels, labels, strict=True)))
+        return info
+    if spec.type is MetricType.COUNTER:
+        counter = CounterMetricFamily(spec.name, spec.help, labels=spec.labels)
+        for labels, value in rows:
+            counter.add_metric(labels, value)
+        return counter
+    gauge = GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
+    for labels, value in rows:
+        gauge.add_metric(labels, value)
+    return gauge
+
+
+def _present(families: Iterable[Metric]) -> Iterator[Metric]:
+    return (family for family in families if family.samples)
+
+
+# --- over HTTP -------------------------------------------------------------------------------
+
+
+def render(registry: CollectorRegistry) -> bytes:
+    """The body of ``/metrics``; its media type is ``CONTENT_TYPE``."""
+    return generate_latest(registry)
+
+
+def serve_metrics(
+    registry: CollectorRegistry, port: int, address: str, token_sha256: str
+) -> MetricsServer:
+    """Serve ``/metrics`` to whoever knows the token, and ``/healthz`` to all, in a thread.
+
+    Args:
+        registry: what to serve; never the library's global one.
+        port: 0 takes a free one; ``MetricsServer.port`` tells which.
+        address: to listen on, IPv4 or IPv6.
+        token_sha256: hexadecimal; the token itself is not known to the device.
+
+    Raises:
+        OSError: the port is taken, or the address is not this host's.
+    """
+    return MetricsServer(registry, port, address, token_sha256)
+
+
+class MetricsServer:
+    """A running server. Its threads are daemons; ``close`` ends it and frees the port."""
+
+    def __init__(
+        self, registry: CollectorRegistry, port: int, address: str, token_sha256: str
+    ) -> None:
+        self._http = _HTTPServer(registry, port, address, token_sha256)
+        self._thread = Thread(target=self._http.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
+
+    @property
+    def port(self) -> int:
+        return int(self._http.server_address[1])
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+class _HTTPServer(ThreadingTCPServer):
+    """Not ``HTTPServer``: that looks its own name up, seconds long on a device without DNS."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    # A scrape that is under way need not hold up the end of the agent.
+    block_on_close = False
+
+    def __init__(
+        self, registry: CollectorRegistry, port: int, address: str, token_sha256: str
+    ) -> None:
+        self.registry = registry
+        self.token_sha256 = token_sha256
+        if ":" in address:
+            self.address_family = socket.AF_INET6
+        super().__init__((address, port), _Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        error = sys.exc_info()[1]
+        if isinstance(error, ConnectionError):
+            log.debug("the client at %s went away: %s", client_address, error)
+        else:
+            log.error("the request of %s failed", client_address, exc_info=error)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _HTTPServer
+    timeout = CLIENT_TIMEOUT_SECONDS
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/healthz":
+            self._answer(HTTPStatus.OK, "ok")
+        elif path != "/metrics":
+            self._answer(HTTPStatus.NOT_FOUND, "There are /metrics and /healthz here.")
+        elif not self._authorized():
+            self._answer(
+                HTTPStatus.UNAUTHORIZED,
+                "/metrics needs the header 'Authorization: Bearer TOKEN' with this fleet's "
+                "metrics token.",
+            )
+        else:
+            self._metrics()
+
+    def _metrics(self) -> None:
+        try:
+            body = render(self.server.registry)
+        except Exception:
+            # A source of figures that fails must fail the scrape, visibly, and not the agent.
+            log.exception("the metrics could not be collected")
+            self._answer(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "The metrics could not be collected; the agent's log says why.",
+            )
+            return
+        self._send(HTTPStatus.OK, body, CONTENT_TYPE)
+
+    def _authorized(self) -> bool:
+        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        # The library decodes headers as Latin-1; this gives back the bytes that came.
+        digest = hashlib.sha256(token.strip().encode("latin-1")).hexdigest()
+        return scheme.lower() == "bearer" and hmac.compare_digest(digest, self.server.token_sha256)
+
+    def _answer(self, status: HTTPStatus, sentence: str) -> None:
+        self._send(status, f"{sentence}\n".encode(), "text/plain; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        if status is HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def version_string(self) -> str:
+        # Who is not let in need not learn which Python runs here.
+        return "fleetmark"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        log.debug(format, *args)

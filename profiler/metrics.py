@@ -1,0 +1,210 @@
+"""The metric catalogue: every series that fleetmark exports, as data.
+
+Exporters take names, labels and help from here, and so do the dashboards; nothing else names a
+metric. Figures of a run are exact statistics of its latest success, not estimates from buckets. The
+coordinator sets ``device`` itself; on agents it is attached by service discovery.
+"""
+
+from __future__ import annotations
+
+from profiler.base import Frozen, StrEnum
+
+
+class MetricType(StrEnum):
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    INFO = "info"
+
+
+class Exporter(StrEnum):
+    """The process that serves a metric."""
+
+    COORDINATOR = "coordinator"
+    AGENT = "agent"
+
+
+class MetricSpec(Frozen):
+    """One metric family. ``name`` is the name of its series, suffixes included."""
+
+    name: str
+    type: MetricType
+    unit: str | None
+    labels: tuple[str, ...]
+    help: str
+    served_by: tuple[Exporter, ...]
+
+
+COORDINATOR = (Exporter.COORDINATOR,)
+AGENT = (Exporter.AGENT,)
+
+# What tells one measured configuration from another on a device.
+CONFIGURATION = ("accelerator", "model", "variant", "runtime", "precision", "batch_size")
+# Where a reading comes from, in the driver's own words; the fields of ``result.Provenance``.
+CHANNEL = ("source", "channel")
+
+# ``stat`` and not ``quantile``: promtool refuses the latter on a gauge.
+LATENCY_STATS = ("p50", "p90", "p99", "mean", "min", "max", "ci_low", "ci_high")
+PEAK_MEMORY_KINDS = ("rss", "accelerator")
+
+RUN_LATENCY = MetricSpec(
+    name="fleetmark_run_latency_seconds",
+    type=MetricType.GAUGE,
+    unit="seconds",
+    labels=("device", *CONFIGURATION, "stat"),
+    help=(
+        "Latency of one iteration in the latest successful run: exact statistics, ci_low and "
+        "ci_high bound p50 with 95 % confidence."
+    ),
+    served_by=COORDINATOR,
+)
+RUN_THROUGHPUT = MetricSpec(
+    name="fleetmark_run_throughput_items_per_second",
+    type=MetricType.GAUGE,
+    unit="items_per_second",
+    labels=("device", *CONFIGURATION),
+    help="Items that the latest successful run put through in a second.",
+    served_by=COORDINATOR,
+)
+RUN_ENERGY = MetricSpec(
+    name="fleetmark_run_energy_joules_per_item",
+    type=MetricType.GAUGE,
+    unit="joules_per_item",
+    labels=("device", *CONFIGURATION),
+    help="Energy of one item in the latest successful run, of the widest scope that was measured.",
+    served_by=COORDINATOR,
+)
+RUN_PEAK_MEMORY = MetricSpec(
+    name="fleetmark_run_peak_memory_bytes",
+    type=MetricType.GAUGE,
+    unit="bytes",
+    labels=("device", *CONFIGURATION, "kind"),
+    help=(
+        "Highest memory of the latest successful run: rss of its process, or what it allocated on "
+        "the accelerator."
+    ),
+    served_by=COORDINATOR,
+)
+RUN_COMPLETED = MetricSpec(
+    name="fleetmark_run_completed_timestamp_seconds",
+    type=MetricType.GAUGE,
+    unit="seconds",
+    labels=("device", *CONFIGURATION),
+    help="When the latest successful run ended, in seconds since 1970.",
+    served_by=COORDINATOR,
+)
+RUNS = MetricSpec(
+    name="fleetmark_runs_total",
+    type=MetricType.COUNTER,
+    unit=None,
+    labels=("device", "model", "status"),
+    help="Runs that are over, by how they ended.",
+    served_by=COORDINATOR,
+)
+JOBS = MetricSpec(
+    name="fleetmark_jobs",
+    type=MetricType.GAUGE,
+    unit=None,
+    labels=("state",),
+    help="Jobs in the store, by state.",
+    served_by=COORDINATOR,
+)
+QUEUE_DEPTH = MetricSpec(
+    name="fleetmark_queue_depth",
+    type=MetricType.GAUGE,
+    unit=None,
+    labels=("device",),
+    help="Runs that wait for the device.",
+    served_by=COORDINATOR,
+)
+AGENT_UP = MetricSpec(
+    name="fleetmark_agent_up",
+    type=MetricType.GAUGE,
+    unit=None,
+    labels=("device",),
+    help="1 while the coordinator reaches the device's agent, else 0.",
+    served_by=COORDINATOR,
+)
+AGENT_LAST_HEARTBEAT = MetricSpec(
+    name="fleetmark_agent_last_heartbeat_timestamp_seconds",
+    type=MetricType.GAUGE,
+    unit="seconds",
+    labels=("device",),
+    help="When the coordinator last heard of the device, in seconds since 1970.",
+    served_by=COORDINATOR,
+)
+BUILD = MetricSpec(
+    name="fleetmark_build_info",
+    type=MetricType.INFO,
+    unit=None,
+    labels=("version", "python", "ray"),
+    help="Versions of fleetmark and of what it runs on; always 1.",
+    served_by=(Exporter.COORDINATOR, Exporter.AGENT),
+)
+DEVICE_UTILIZATION = MetricSpec(
+    name="fleetmark_device_utilization_ratio",
+    type=MetricType.GAUGE,
+    unit="ratio",
+    labels=CHANNEL,
+    help="Share of time that the CPU or accelerator was busy, 0 to 1.",
+    served_by=AGENT,
+)
+DEVICE_MEMORY_USED = MetricSpec(
+    name="fleetmark_device_memory_used_bytes",
+    type=MetricType.GAUGE,
+    unit="bytes",
+    labels=CHANNEL,
+    help="Memory in use.",
+    served_by=AGENT,
+)
+DEVICE_MEMORY_TOTAL = MetricSpec(
+    name="fleetmark_device_memory_total_bytes",
+    type=MetricType.GAUGE,
+    unit="bytes",
+    labels=CHANNEL,
+    help="Memory that there is.",
+    served_by=AGENT,
+)
+DEVICE_TEMPERATURE = MetricSpec(
+    name="fleetmark_device_temperature_celsius",
+    type=MetricType.GAUGE,
+    unit="celsius",
+    labels=CHANNEL,
+    help="Temperature, by the sensor's own name.",
+    served_by=AGENT,
+)
+AGENT_RUNS = MetricSpec(
+    name="fleetmark_agent_runs_total",
+    type=MetricType.COUNTER,
+    unit=None,
+    labels=("model", "status"),
+    help="Runs that this agent finished since it started, by how they ended.",
+    served_by=AGENT,
+)
+AGENT_BUSY = MetricSpec(
+    name="fleetmark_agent_busy",
+    type=MetricType.GAUGE,
+    unit=None,
+    labels=(),
+    help="1 while a run is on the device, else 0.",
+    served_by=AGENT,
+)
+
+CATALOGUE = (
+    RUN_LATENCY,
+    RUN_THROUGHPUT,
+    RUN_ENERGY,
+    RUN_PEAK_MEMORY,
+    RUN_COMPLETED,
+    RUNS,
+    JOBS,
+    QUEUE_DEPTH,
+    AGENT_UP,
+    AGENT_LAST_HEARTBEAT,
+    BUILD,
+    DEVICE_UTILIZATION,
+    DEVICE_MEMORY_USED,
+    DEVICE_MEMORY_TOTAL,
+    DEVICE_TEMPERATURE,
+    AGENT_RUNS,
+    AGENT_BUSY,
+)

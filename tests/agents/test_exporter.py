@@ -1,0 +1,573 @@
+"""The collectors export what is known and nothing else; the agent's server asks for a token."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents.exporter import (
+    CONTENT_TYPE,
+    AgentCollector,
+    AgentRunCount,
+    AgentSnapshot,
+    CoordinatorCollector,
+    CoordinatorSnapshot,
+    MetricsServer,
+    RunCount,
+    render,
+    serve_metrics,
+)
+from agents.messages import Catalogs, Device, DeviceState, Inventory, JobState, Versions
+from profiler import metrics
+from profiler.metrics import CATALOGUE, Exporter, MetricType
+from profiler.result import (
+    Energy,
+    EnergyFigure,
+    EnergyQuality,
+    EnergyScope,
+    Interval,
+    Latency,
+    Memory,
+    ModelInfo,
+    Provenance,
+    RunResult,
+    RunStatus,
+)
+from profiler.sensors.base import Channel, Quantity, Reading
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+BUILD = Versions(fleetmark="0.1.0", protocol=1, ray="2.50.0", python="3.11.7")
+HOSTILE = 'resnet"18\\\n<script>alert(1)</script>'
+TOKEN = "a-token-of-this-fleet"
+
+Labels = frozenset[tuple[str, str]]
+
+
+def device(
+    name: str, state: DeviceState = DeviceState.ONLINE, seen: datetime | None = NOW
+) -> Device:
+    return Device(
+        id=f"id-{name}",
+        name=name,
+        state=state,
+        labels={},
+        inventory=Inventory(
+            kind="cpu",
+            hostname=name,
+            machine="aarch64",
+            board=None,
+            cpu_model="Cortex-A76",
+            cpu_count=4,
+            memory_total_bytes=None,
+            accelerators=(),
+            runtimes=(),
+            catalogs=Catalogs(),
+            energy_sources=(),
+            energy_reason=None,
+        ),
+        versions=BUILD,
+        address="192.0.2.1",
+        metrics_port=9400,
+        registered_at=NOW,
+        last_seen_at=seen,
+    )
+
+
+def latency(p99: Interval | None) -> Latency:
+    return Latency(
+        n=1000,
+        n_effective=800.0,
+        mean=0.012,
+        minimum=0.009,
+        maximum=0.04,
+        median_absolute_deviation=0.0004,
+        outliers=3,
+        p50=Interval(value=0.011, low=0.0108, high=0.0112),
+        p90=Interval(value=0.014, low=0.013, high=0.015),
+        p95=None,
+        p95_reason="too few iterations",
+        p99=p99,
+        p99_reason=None if p99 else "too few iterations",
+        p999=None,
+        p999_reason="too few iterations",
+    )
+
+
+ENERGY = Energy(
+    headline=EnergyFigure(
+        provenance=Provenance(
+            source="rapl",
+            channel="package-0",
+            scope=EnergyScope.PACKAGE,
+            quality=EnergyQuality.COUNTER,
+            update_period_seconds=0.001,
+            uncertainty=0.02,
+        ),
+        window_seconds=10.0,
+        energy_joules=50.0,
+        joules_per_item=0.05,
+        mean_power_watts=5.0,
+    )
+)
+
+
+def result(
+    name: str,
+    *,
+    model: str = "resnet18",
+    p99: Interval | None = None,
+    energy: Energy | None = None,
+    memory: Memory | None = None,
+    items: float | None = 90.0,
+    finished: datetime = NOW,
+    status: RunStatus = RunStatus.SUCCEEDED,
+) -> RunResult:
+    return RunResult(
+        run_id="r-1",
+        status=status,
+        device=name,
+        model=model,
+        model_info=ModelInfo(source="torchvision"),
+        runtime="onnxruntime",
+        precision="fp32",
+        accelerator="cpu",
+        threads=4,
+        batch_size=8,
+        scenario="single_stream",
+        seed=0,
+        started_at=finished - timedelta(seconds=20),
+        finished_at=finished,
+        latency=latency(p99),
+        throughput_items_per_second=items,
+        memory=memory,
+        energy=energy,
+        environment=None,
+    )
+
+
+def fleet(
+    *devices: Device,
+    latest: tuple[RunResult, ...] = (),
+    counts: tuple[RunCount, ...] = (),
+    jobs: dict[JobState, int] | None = None,
+    queued: dict[str, int] | None = None,
+) -> CoordinatorSnapshot:
+    return CoordinatorSnapshot(
+        build=BUILD,
+        devices=devices,
+        latest=latest,
+        run_counts=counts,
+        job_counts=jobs or {},
+        queued=queued or {},
+    )
+
+
+def full_fleet() -> CoordinatorSnapshot:
+    """Every metric of the coordinator has a series, and one model has a hostile name."""
+    known = Interval(value=0.03, low=0.02, high=0.04)
+    memory = Memory(peak_rss_bytes=2**28, accelerator_peak_allocated_bytes=2**20)
+    return fleet(
+        device("pi5-a"),
+        latest=(
+            result("pi5-a", p99=known, energy=ENERGY, memory=memory),
+            result("pi5-a", model=HOSTILE, energy=ENERGY),
+        ),
+        counts=(RunCount(device="pi5-a", model=HOSTILE, status=RunStatus.SUCCEEDED, count=3),),
+        jobs={JobState.QUEUED: 2},
+        queued={"pi5-a": 4},
+    )
+
+
+def full_agent() -> AgentSnapshot:
+    channels = (
+        Channel(source="system", label="cpu", quantity=Quantity.UTILIZATION),
+        Channel(source="system", label="memory", quantity=Quantity.MEMORY_USED),
+        Channel(source="system", label="memory", quantity=Quantity.MEMORY_TOTAL),
+        Channel(source="thermal", label="cpu-thermal", quantity=Quantity.TEMPERATURE),
+        Channel(source="system", label="policy0", quantity=Quantity.CLOCK),
+    )
+    values = (0.25, 1e9, 4e9, 61.5, 2.4e9)
+    return AgentSnapshot(
+        build=BUILD,
+        channels=channels,
+        readings=tuple(
+            Reading(channel=channel.key, seconds=1.0, value=value)
+            for channel, value in zip(channels, values, strict=True)
+        ),
+        run_counts=(AgentRunCount(model=HOSTILE, status=RunStatus.FAILED, count=1),),
+        busy=True,
+    )
+
+
+def registry_of(collector: CoordinatorCollector | AgentCollector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(collector)
+    return registry
+
+
+def scrape_fleet(now: CoordinatorSnapshot) -> bytes:
+    return render(registry_of(CoordinatorCollector(lambda: now)))
+
+
+def scrape_agent(now: AgentSnapshot) -> bytes:
+    return render(registry_of(AgentCollector(lambda: now)))
+
+
+def families(body: bytes) -> dict[str, Metric]:
+    return {family.name: family for family in text_string_to_metric_families(body.decode())}
+
+
+def series(body: bytes, name: str) -> dict[Labels, float]:
+    found = [
+        sample
+        for family in families(body).values()
+        for sample in family.samples
+        if sample.name == name
+    ]
+    by_labels = {frozenset(sample.labels.items()): sample.value for sample in found}
+    assert len(by_labels) == len(found), "one series twice"
+    return by_labels
+
+
+def by_label(body: bytes, name: str, label: str) -> dict[str, float]:
+    return {dict(labels)[label]: value for labels, value in series(body, name).items()}
+
+
+# --- the catalogue ---------------------------------------------------------------------------
+
+
+def test_names_carry_prefix_and_unit_and_only_counters_say_total() -> None:
+    for spec in CATALOGUE:
+        assert spec.name.startswith("fleetmark_")
+        assert spec.name.endswith("_total") == (spec.type is MetricType.COUNTER)
+        assert spec.name.endswith("_info") == (spec.type is MetricType.INFO)
+        assert spec.unit is None or spec.name.endswith(f"_{spec.unit}")
+        assert spec.help.endswith(".")
+        assert len(set(spec.labels)) == len(spec.labels)
+        # Prometheus sets these itself, and renames ours.
+        assert not {"job", "instance", "quantile", "le"} & set(spec.labels)
+    assert len({spec.name for spec in CATALOGUE}) == len(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("exporter", "body"),
+    [
+        (Exporter.COORDINATOR, scrape_fleet(full_fleet())),
+        (Exporter.AGENT, scrape_agent(full_agent())),
+    ],
+)
+def test_what_is_served_is_what_the_catalogue_says(exporter: Exporter, body: bytes) -> None:
+    found = families(body)
+    served = [spec for spec in CATALOGUE if exporter in spec.served_by]
+    assert set(found) == {spec.name.removesuffix("_total") for spec in served}
+    for spec in served:
+        family = found[spec.name.removesuffix("_total")]
+        # The text format knows no info type.
+        assert family.type == ("gauge" if spec.type is MetricType.INFO else spec.type.value)
+        assert family.documentation == spec.help
+        for sample in family.samples:
+            assert sample.name == spec.name
+            assert tuple(sample.labels) == tuple(sorted(spec.labels))
+            assert sample.timestamp is None
+
+
+@pytest.mark.parametrize("body", [scrape_fleet(full_fleet()), scrape_agent(full_agent())])
+def test_promtool_has_nothing_to_say(body: bytes) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed; it comes with Prometheus")
+    check = subprocess.run(
+        [promtool, "check", "metrics"], input=body, capture_output=True, check=False, timeout=60
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def test_the_global_registry_is_left_alone() -> None:
+    names = {family.name for family in REGISTRY.collect()}
+    assert not any(name.startswith("fleetmark") for name in names)
+
+
+def test_one_registry_refuses_two_collectors_of_one_name() -> None:
+    registry = registry_of(CoordinatorCollector(full_fleet))
+    with pytest.raises(ValueError, match="fleetmark_build"):
+        registry.register(AgentCollector(full_agent))
+
+
+# --- the coordinator's -----------------------------------------------------------------------
+
+
+def test_statistics_of_a_run() -> None:
+    known = Interval(value=0.03, low=0.02, high=0.04)
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(result("pi5-a", p99=known),)))
+    assert by_label(body, "fleetmark_run_latency_seconds", "stat") == {
+        "p50": 0.011,
+        "p90": 0.014,
+        "p99": 0.03,
+        "mean": 0.012,
+        "min": 0.009,
+        "max": 0.04,
+        "ci_low": 0.0108,
+        "ci_high": 0.0112,
+    }
+    assert set(by_label(body, "fleetmark_run_latency_seconds", "stat")) == set(
+        metrics.LATENCY_STATS
+    )
+    configuration = {
+        "device": "pi5-a",
+        "accelerator": "cpu",
+        "model": "resnet18",
+        "variant": "base",
+        "runtime": "onnxruntime",
+        "precision": "fp32",
+        "batch_size": "8",
+    }
+    assert series(body, "fleetmark_run_throughput_items_per_second") == {
+        frozenset(configuration.items()): 90.0
+    }
+    assert series(body, "fleetmark_run_completed_timestamp_seconds") == {
+        frozenset(configuration.items()): NOW.timestamp()
+    }
+
+
+def test_what_was_not_measured_is_absent_and_never_zero() -> None:
+    bare = result("pi5-a", items=None)
+    found = families(scrape_fleet(fleet(device("pi5-a", seen=None), latest=(bare,))))
+    assert not {
+        "fleetmark_run_throughput_items_per_second",
+        "fleetmark_run_energy_joules_per_item",
+        "fleetmark_run_peak_memory_bytes",
+        "fleetmark_agent_last_heartbeat_timestamp_seconds",
+        "fleetmark_runs",
+    } & set(found)
+    stats = {sample.labels["stat"] for sample in found["fleetmark_run_latency_seconds"].samples}
+    assert "p99" not in stats
+    assert "p50" in stats
+
+
+def test_memory_of_the_kinds_that_were_measured() -> None:
+    memory = Memory(peak_rss_bytes=2**28)
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(result("pi5-a", memory=memory),)))
+    assert by_label(body, "fleetmark_run_peak_memory_bytes", "kind") == {"rss": 2.0**28}
+
+
+def test_a_hostile_model_name_survives_the_exposition() -> None:
+    body = scrape_fleet(full_fleet())
+    assert set(by_label(body, "fleetmark_run_energy_joules_per_item", "model")) == {
+        "resnet18",
+        HOSTILE,
+    }
+    assert by_label(body, "fleetmark_runs_total", "model") == {HOSTILE: 3.0}
+    assert all(line.startswith((b"#", b"fleetmark_")) for line in body.splitlines())
+
+
+def test_series_vanish_when_a_device_goes() -> None:
+    both = fleet(
+        device("pi5-a"),
+        device("orin-1"),
+        latest=(result("pi5-a"), result("orin-1")),
+        counts=(
+            RunCount(device="pi5-a", model="resnet18", status=RunStatus.FAILED, count=1),
+            RunCount(device="orin-1", model="resnet18", status=RunStatus.FAILED, count=2),
+        ),
+        queued={"pi5-a": 1, "orin-1": 2},
+    )
+    snapshots = [both, both.model_copy(update={"devices": both.devices[:1]})]
+    registry = registry_of(CoordinatorCollector(lambda: snapshots.pop(0)))
+    assert b"orin-1" in render(registry)
+    after = render(registry)
+    assert b"orin-1" not in after
+    assert b"pi5-a" in after
+
+
+def test_of_two_results_of_one_series_the_later_counts_and_a_failed_one_never() -> None:
+    older = result("pi5-a", items=10.0, finished=NOW - timedelta(hours=1))
+    newer = result("pi5-a", items=20.0)
+    failed = result("pi5-a", items=30.0, finished=NOW + timedelta(hours=1), status=RunStatus.FAILED)
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(newer, failed, older)))
+    name = "fleetmark_run_throughput_items_per_second"
+    assert list(series(body, name).values()) == [20.0]
+
+
+def test_devices_queue_and_jobs() -> None:
+    body = scrape_fleet(
+        fleet(
+            device("a", DeviceState.ONLINE),
+            device("b", DeviceState.BUSY),
+            device("c", DeviceState.OFFLINE),
+            device("d", DeviceState.JOINING),
+            jobs={JobState.RUNNING: 2},
+            queued={"b": 5},
+        )
+    )
+    up = by_label(body, "fleetmark_agent_up", "device")
+    assert up == {"a": 1.0, "b": 1.0, "c": 0.0, "d": 0.0}
+    depth = by_label(body, "fleetmark_queue_depth", "device")
+    assert depth == {"a": 0.0, "b": 5.0, "c": 0.0, "d": 0.0}
+    jobs = by_label(body, "fleetmark_jobs", "state")
+    assert jobs == {"queued": 0, "running": 2, "succeeded": 0, "failed": 0, "cancelled": 0}
+    assert series(body, "fleetmark_build_info") == {
+        frozenset({"version": "0.1.0", "python": "3.11.7", "ray": "2.50.0"}.items()): 1.0
+    }
+
+
+def test_an_empty_fleet_is_no_error() -> None:
+    found = families(scrape_fleet(fleet()))
+    assert set(found) == {"fleetmark_jobs", "fleetmark_build_info"}
+
+
+# --- the agent's -----------------------------------------------------------------------------
+
+
+def test_readings_of_a_device() -> None:
+    body = scrape_agent(full_agent())
+    name = "fleetmark_device_temperature_celsius"
+    assert series(body, name) == {
+        frozenset({"source": "thermal", "channel": "cpu-thermal"}.items()): 61.5
+    }
+    assert by_label(body, "fleetmark_device_utilization_ratio", "channel") == {"cpu": 0.25}
+    assert by_label(body, "fleetmark_device_memory_used_bytes", "channel") == {"memory": 1e9}
+    assert by_label(body, "fleetmark_device_memory_total_bytes", "channel") == {"memory": 4e9}
+    assert by_label(body, "fleetmark_agent_runs_total", "status") == {"failed": 1.0}
+    assert list(series(body, "fleetmark_agent_busy").values()) == [1.0]
+
+
+def test_a_failed_reading_and_a_missing_one_are_absent() -> None:
+    channels = (
+        Channel(source="thermal", label="gpu", quantity=Quantity.TEMPERATURE),
+        Channel(source="system", label="cpu", quantity=Quantity.UTILIZATION),
+    )
+    failed = Reading(channel=channels[0].key, seconds=1.0, value=None, error="EIO")
+    now = full_agent().model_copy(
+        update={"channels": channels, "readings": (failed,), "run_counts": (), "busy": False}
+    )
+    assert set(families(scrape_agent(now))) == {"fleetmark_build_info", "fleetmark_agent_busy"}
+
+
+def test_two_zones_of_one_name_are_one_series() -> None:
+    zone = Channel(source="thermal", label="acpitz", quantity=Quantity.TEMPERATURE)
+    reading = Reading(channel=zone.key, seconds=1.0, value=40.0)
+    now = full_agent().model_copy(update={"channels": (zone, zone), "readings": (reading,)})
+    assert len(series(scrape_agent(now), "fleetmark_device_temperature_celsius")) == 1
+
+
+# --- the agent's server ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MetricsServer]:
+    running = serve_metrics(
+        registry_of(AgentCollector(full_agent)),
+        port=0,
+        address="127.0.0.1",
+        token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
+    )
+    yield running
+    running.close()
+
+
+def get(
+    server: MetricsServer, path: str, authorization: str | None = None
+) -> tuple[int, str, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    try:
+        headers = {} if authorization is None else {"Authorization": authorization}
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers["Content-Type"], answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
+def test_the_token_opens_metrics(server: MetricsServer, scheme: str) -> None:
+    status, content_type, body = get(server, "/metrics", f"{scheme} {TOKEN}")
+    assert (status, content_type) == (200, CONTENT_TYPE)
+    assert body == scrape_agent(full_agent())
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        TOKEN,
+        f"Basic {TOKEN}",
+        f"Bearer {TOKEN}x",
+        "Bearer \xe9\xff",
+        f"Bearer {hashlib.sha256(TOKEN.encode()).hexdigest()}",
+    ],
+)
+def test_without_it_a_sentence_says_what_is_missing(
+    server: MetricsServer, authorization: str | None
+) -> None:
+    status, content_type, body = get(server, "/metrics", authorization)
+    assert status == 401
+    assert content_type.startswith("text/plain")
+    assert b"Authorization: Bearer" in body
+    assert b"fleetmark_" not in body
+
+
+def test_health_needs_no_token_and_other_paths_are_named(server: MetricsServer) -> None:
+    assert get(server, "/healthz")[::2] == (200, b"ok\n")
+    status, _, body = get(server, "/elsewhere")
+    assert status == 404
+    assert b"/metrics" in body
+
+
+def test_a_collector_that_fails_fails_the_scrape_and_not_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> AgentSnapshot:
+        raise RuntimeError("the store is gone")
+
+    server = serve_metrics(
+        registry_of(AgentCollector(broken)),
+        port=0,
+        address="127.0.0.1",
+        token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
+    )
+    try:
+        status, _, body = get(server, "/metrics", f"Bearer {TOKEN}")
+        assert status == 500
+        assert b"the store is gone" not in body
+        assert "the store is gone" in caplog.text
+        assert get(server, "/healthz")[0] == 200
+    finally:
+        server.close()
+
+
+def test_requests_are_not_logged(
+    server: MetricsServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level(logging.INFO):
+        get(server, "/metrics")
+        get(server, "/metrics", f"Bearer {TOKEN}")
+    assert caplog.text == ""
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_silent_client_holds_up_nobody(server: MetricsServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10):
+        assert get(server, "/healthz")[0] == 200
+
+
+def test_a_closed_server_frees_its_port() -> None:
+    first = serve_metrics(CollectorRegistry(), 0, "127.0.0.1", "0" * 64)
+    port = first.port
+    with pytest.raises(OSError, match="in use"):
+        serve_metrics(CollectorRegistry(), port, "127.0.0.1", "0" * 64)
+    first.close()
+    serve_metrics(CollectorRegistry(), port, "127.0.0.1", "0" * 64).close()
