@@ -142,13 +142,19 @@ class Provenance(Frozen):
 
 
 class EnergyFigure(Frozen):
-    """Joules over the timed iterations, from one source."""
+    """Joules over the timed iterations, from one source.
+
+    ``coverage`` is the share of the window in which the source was read as often as it should be;
+    ``largest_gap_seconds`` is the longest time without a reading in it.
+    """
 
     provenance: Provenance
     window_seconds: float
     energy_joules: float
     joules_per_item: float
     mean_power_watts: float
+    coverage: float | None = None
+    largest_gap_seconds: float | None = None
 
 
 class Energy(Frozen):

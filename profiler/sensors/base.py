@@ -2,11 +2,13 @@
 
 A source is *found* or *absent*, and an absent one says why and what would help. A source that is
 found may still fail to read: that gives a reading without a value and with an error, never 0.
-Every constructor takes the filesystem root, so that a recorded device tree is read by the same code.
+Every constructor takes the filesystem root, so that a recorded device tree is read by the same
+code.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from profiler.base import Frozen, StrEnum
@@ -29,8 +31,16 @@ class Quantity(StrEnum):
 class Channel(Frozen):
     """One thing that a source measures.
 
-    ``label`` is the kernel's or driver's own (``package-0``, ``VDD_IN``, ``cpu``). ``scope`` is set
-    on power and energy. ``wraps_at`` is the modulus of a counter that wraps, in the channel's unit.
+    ``label`` is the kernel's or driver's own (``package-0``, ``VDD_IN``, ``cpu``).
+
+    Attributes:
+        scope: set on power and energy; ``None`` there for a part that no scope names (a RAPL
+            ``core`` zone), which is recorded but never stands for the run's energy.
+        update_period_seconds: how often the sensor has a new value, where that is known.
+        wraps_at: the modulus of a counter that wraps, in the channel's unit.
+        resolution: the smallest step of the value, in the channel's unit.
+        averaging_seconds: the value is the mean over this long before the read.
+        calibration_error: relative error of the sensor itself, where it is known.
     """
 
     source: str
@@ -39,6 +49,9 @@ class Channel(Frozen):
     scope: EnergyScope | None = None
     update_period_seconds: float | None = None
     wraps_at: float | None = None
+    resolution: float | None = None
+    averaging_seconds: float | None = None
+    calibration_error: float | None = None
 
     @property
     def key(self) -> str:
@@ -49,8 +62,8 @@ class Channel(Frozen):
 class Reading(Frozen):
     """One value of one channel.
 
-    ``seconds`` is on the monotonic clock (``time.perf_counter``), midway through the read. ``value``
-    is ``None`` when the read failed; ``error`` then says why.
+    ``seconds`` is on the monotonic clock (``time.perf_counter``), midway through the read.
+    ``value`` is ``None`` when the read failed; ``error`` then says why.
     """
 
     channel: str
@@ -68,8 +81,12 @@ class Source(Protocol):
     @property
     def channels(self) -> tuple[Channel, ...]: ...
 
-    def read(self) -> list[Reading]:
-        """One reading per channel, in the order of ``channels``; never raises for a failed read."""
+    def read(self, only: Collection[Quantity] | None = None) -> list[Reading]:
+        """One reading per channel, in the order of ``channels``; never raises for a failed read.
+
+        Args:
+            only: leave out the channels of every other quantity; ``None`` reads all.
+        """
 
     def close(self) -> None: ...
 

@@ -1,0 +1,239 @@
+"""The sampler: a process of its own that reads every source on a fixed schedule.
+
+A process rather than a thread: the workload's interpreter lock must not move the readings, and the
+readings must not take time from the workload. It is forked before any engine is imported, keeps
+all readings to itself while the run goes on, and hands them over at the end.
+
+Two pipes join it to its parent. A byte or the end of file on the first asks it to end. On the
+second it sends ``R`` after its first tick, and at the end its recording or ``!`` and an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+from collections.abc import Callable, Collection
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import NoReturn
+
+from profiler.errors import InputError
+from profiler.process import die_with_parent
+from profiler.sensors.discover import open_sources
+from profiler.sensors.discover import select as select_sources
+from profiler.sensors.recorder import decode
+from profiler.sensors.sampling import Sampling, sampler_cpus
+from profiler.sensors.trace import Trace
+
+__all__ = ["Sampler", "Trace"]
+
+MAX_HERTZ = 1000.0
+
+_READY = b"R"
+_ERROR = b"!"
+_CHUNK_BYTES = 1 << 20
+# A killed process is gone at once, unless a driver holds it in the kernel.
+_REAP_SECONDS = 1.0
+
+# What the child runs: the control pipe is its standard input, the result pipe is the argument.
+Body = Callable[[int], bytes]
+
+
+class Sampler:
+    """A running sampler, as its parent sees it. ``start`` makes one."""
+
+    def __init__(self, pid: int, control: int, result: int) -> None:
+        self.pid = pid
+        self._control = control
+        self._result = result
+        self._received = bytearray()
+        self._trace: Trace | None = None
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        hertz: float = 10.0,
+        only: tuple[str, ...] | None = None,
+        workload_cpus: Collection[int] = (),
+        root: Path = Path("/"),
+    ) -> Sampler:
+        """Fork the sampler and return at once. To be called while this process has one thread.
+
+        Args:
+            hertz: ticks per second.
+            only: names of the sources to read; ``None`` reads all that are there.
+            workload_cpus: where the measured work runs. The sampler keeps off them where the
+                machine has more than two CPUs and leaves it others; empty when not known.
+            root: of the filesystem that the sources read.
+
+        Raises:
+            InputError: ``hertz`` is out of range, or a source's name is unknown.
+            OSError: the process or a pipe could not be made.
+        """
+        if not 0 < hertz <= MAX_HERTZ:
+            raise InputError(
+                "sample_hertz", hertz, "is no rate", f"Give one above 0, up to {MAX_HERTZ:g}."
+            )
+        select_sources(only)
+        return cls.fork(lambda result: _sample(root, only, hertz, workload_cpus, result))
+
+    @classmethod
+    def fork(cls, body: Body) -> Sampler:
+        """A child that runs ``body`` and sends what it returns.
+
+        Raises:
+            OSError: the process or a pipe could not be made.
+        """
+        control_read, control_write = os.pipe()
+        result_read, result_write = os.pipe()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _child(parent, control_read, result_write, body)
+        os.close(control_read)
+        os.close(result_write)
+        return cls(pid, control_write, result_read)
+
+    def wait_ready(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until the first readings were taken; ``False`` if that did not happen in time."""
+        if not self._received and self._trace is None:
+            self._receive(perf_counter() + timeout_seconds, until_end=False)
+        return self._received.startswith(_READY)
+
+    def stop(self, timeout_seconds: float = 10.0) -> Trace:
+        """End the sampler and return what it read; called again, the same trace.
+
+        Never raises. A sampler that died, or that does not answer in time and is killed, gives a
+        trace without readings whose ``lost`` says so.
+        """
+        if self._trace is None:
+            self._trace = self._stop(perf_counter() + timeout_seconds, timeout_seconds)
+        return self._trace
+
+    def _stop(self, deadline: float, timeout_seconds: float) -> Trace:
+        with contextlib.suppress(BrokenPipeError):  # It is gone already; its exit says why.
+            os.write(self._control, b"x")
+        os.close(self._control)
+        complete = self._receive(deadline, until_end=True)
+        os.close(self._result)
+        if not complete:
+            _kill(self.pid)
+        status = _reap(self.pid)
+        if not complete:
+            return _lost(f"it did not answer within {timeout_seconds:g} s and was killed")
+        return _trace(bytes(self._received).removeprefix(_READY), status)
+
+    def _receive(self, deadline: float, *, until_end: bool) -> bool:
+        """Read the result pipe until its end, or once; ``False`` when the deadline came first."""
+        poll = select.poll()
+        poll.register(self._result, select.POLLIN)
+        while poll.poll(max(0.0, deadline - perf_counter()) * 1000):
+            chunk = os.read(self._result, _CHUNK_BYTES)
+            self._received += chunk
+            if not chunk or not until_end:
+                return True
+        return False
+
+
+def _trace(received: bytes, status: int | None) -> Trace:
+    if received.startswith(_ERROR):
+        return _lost(received.removeprefix(_ERROR).decode(errors="replace"))
+    if status != 0:
+        return _lost(_ending(status))
+    try:
+        return decode(received)
+    except ValueError as error:
+        return _lost(str(error))
+
+
+def _lost(reason: str) -> Trace:
+    return Trace(series=(), absent=(), report=None, lost=reason)
+
+
+def _ending(status: int | None) -> str:
+    if status is None:
+        return "it ended, and another part of this process took note of how"
+    if os.WIFSIGNALED(status):
+        return f"it was killed by signal {os.WTERMSIG(status)}"
+    return f"it ended itself with exit code {os.waitstatus_to_exitcode(status)}"
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):  # It ended in the meantime.
+        os.kill(pid, signal.SIGKILL)
+
+
+def _reap(pid: int) -> int | None:
+    """The wait status, or ``None`` where there is none to be had."""
+    deadline = perf_counter() + _REAP_SECONDS
+    while perf_counter() < deadline:
+        try:
+            found, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if found:
+            return status
+        sleep(0.001)
+    return None
+
+
+def _child(parent: int, control: int, result: int, body: Body) -> NoReturn:
+    """Everything that happens in the child; it must not run on into its parent's code."""
+    code = 1
+    try:
+        _detach(parent, control, result)
+        try:
+            message = body(result)
+        except Exception as error:  # noqa: BLE001 - the parent reports it, whatever it is
+            message = _ERROR + f"{type(error).__name__}: {error}".encode()
+        _write(result, message)
+        code = 0
+    finally:
+        # No exit handlers and no flush: both belong to the parent.
+        os._exit(code)
+
+
+def _detach(parent: int, control: int, result: int) -> None:
+    """Let go of everything that is the parent's, and of the terminal's Ctrl-C."""
+    die_with_parent(parent=parent)
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # The parent's file objects must not be collected here: they would close numbers that are
+    # another file's by then.
+    gc.freeze()
+    os.dup2(control, 0)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    for fd in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if fd > 2 and fd != result:  # noqa: PLR2004 - standard error stays
+            os.closerange(fd, fd + 1)
+
+
+def _sample(
+    root: Path,
+    only: tuple[str, ...] | None,
+    hertz: float,
+    workload_cpus: Collection[int],
+    result: int,
+) -> bytes:
+    os.sched_setaffinity(0, sampler_cpus(os.sched_getaffinity(0), workload_cpus))
+    sources, absent = open_sources(root, only)
+    sampling = Sampling(sources, hertz)
+    sampling.run(_asked_to_stop, lambda: _write(result, _READY))
+    return sampling.recorder.encode(absent, sampling.report())
+
+
+def _asked_to_stop(timeout_seconds: float) -> bool:
+    # select, not poll: poll counts in milliseconds, and a tick is to be on time.
+    return bool(select.select([0], [], [], timeout_seconds)[0])
+
+
+def _write(fd: int, message: bytes) -> None:
+    view = memoryview(message)
+    while view:
+        view = view[os.write(fd, view) :]
