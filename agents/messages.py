@@ -9,14 +9,16 @@ from pydantic import Field, field_validator, model_validator
 
 from profiler.base import Frozen, StrEnum
 from profiler.events import Phase
+from profiler.inventory import Catalogs
 from profiler.result import FailureKind, RunError, RunResult
+from profiler.runtimes.table import RuntimeStatus
 from profiler.spec import (
     ACCELERATOR_PATTERN,
     InputSpec,
     ModelRef,
     Precision,
-    Runtime,
     RunSpec,
+    Runtime,
     WarmupSpec,
 )
 
@@ -31,22 +33,6 @@ LABEL_VALUE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$"
 # --- devices ---------------------------------------------------------------------------------
 
 
-class RuntimeInfo(Frozen):
-    """An engine on a device: its version, or why it cannot be used and what would help."""
-
-    runtime: Runtime
-    version: str | None
-    reason: str | None = None
-    remedy: str | None = None
-
-
-class Catalogs(Frozen):
-    """Names of the architectures that a device can build, per library."""
-
-    torchvision: tuple[str, ...] = ()
-    timm: tuple[str, ...] = ()
-
-
 class Inventory(Frozen):
     """What a device is, as its agent found it at start-up."""
 
@@ -58,7 +44,7 @@ class Inventory(Frozen):
     cpu_count: int
     memory_total_bytes: int | None
     accelerators: tuple[str, ...]
-    runtimes: tuple[RuntimeInfo, ...]
+    runtimes: tuple[RuntimeStatus, ...]
     catalogs: Catalogs
     energy_sources: tuple[str, ...]
     energy_reason: str | None
@@ -309,9 +295,13 @@ class AttemptKey(Frozen):
 
 
 class AgentStatus(Frozen):
-    """What a device's agent answers when asked: its heartbeat."""
+    """What a device's agent answers when asked: its heartbeat.
+
+    ``version`` counts its changes: asked with the last one, the agent waits for news.
+    """
 
     device_id: str
+    version: int
     current: AttemptKey | None
     progress: Progress | None
     finished: tuple[AttemptKey, ...]

@@ -16,7 +16,14 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from profiler.base import Frozen
-from profiler.errors import DeviceError, ModelError, OutOfMemory, RunFailure, RunTimeout, Unsupported
+from profiler.errors import (
+    DeviceError,
+    ModelError,
+    OutOfMemory,
+    RunFailure,
+    RunTimeout,
+    Unsupported,
+)
 from profiler.process import die_with_parent
 from profiler.result import FailureKind
 

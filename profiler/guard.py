@@ -48,9 +48,8 @@ class MemoryGuard:
         self._proc = proc
 
     def check(self) -> None:
-        """
-        Raises:
-            OutOfMemory: the worker must end now.
+        """Raises:
+        OutOfMemory: the worker must end now.
         """
         if self._limit is not None:
             used = tree_rss(self._pid)

@@ -17,9 +17,10 @@ from profiler.energy import summarise_energy
 from profiler.environment import read_environment
 from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, WorkerRequest
+from profiler.failure import source_of
 from profiler.forked import call_in_child
 from profiler.repetition import Plan, RepetitionReport, measure_memory, repeat
-from profiler.result import Flag, Latency, Memory, ModelInfo, RunError, RunResult, RunStatus
+from profiler.result import Flag, Latency, Memory, ModelInfo, RunResult, RunStatus
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
 from profiler.samples import FILE_NAME, Iterations
@@ -121,9 +122,7 @@ def _preload(now: Run) -> RuntimeAdapter:
     return adapter
 
 
-def _load_request(
-    request: WorkerRequest, converted: Converted | None, threads: int
-) -> LoadRequest:
+def _load_request(request: WorkerRequest, converted: Converted | None, threads: int) -> LoadRequest:
     spec = request.spec
     return LoadRequest(
         model=spec.model,
@@ -137,9 +136,7 @@ def _load_request(
     )
 
 
-def _repetitions(
-    now: Run, adapter: RuntimeAdapter, load: LoadRequest
-) -> list[RepetitionReport]:
+def _repetitions(now: Run, adapter: RuntimeAdapter, load: LoadRequest) -> list[RepetitionReport]:
     spec = now.request.spec
     start = perf_counter()
     reports = []
@@ -169,9 +166,7 @@ def _memory(
     start = perf_counter()
     now.progress(Phase.MEMORY, 1)
     try:
-        return call_in_child(
-            lambda: measure_memory(adapter, load), Memory, "the memory pass"
-        ), None
+        return call_in_child(lambda: measure_memory(adapter, load), Memory, "the memory pass"), None
     except RunFailure as error:
         return None, str(error)
     finally:
@@ -190,9 +185,7 @@ def _collect_iterations(work_dir: Path, repetitions: int) -> Iterations:
     return iterations
 
 
-def _latency(
-    iterations: Iterations, overhead_seconds: float
-) -> tuple[Latency, list[Flag]]:
+def _latency(iterations: Iterations, overhead_seconds: float) -> tuple[Latency, list[Flag]]:
     seconds = iterations.timed_seconds()
     clock = flags.clock_overhead(overhead_seconds, float(np.median(seconds)))
     if clock is not None:
@@ -225,19 +218,13 @@ def _model_info(request: WorkerRequest, measured: _Measured) -> ModelInfo:
         parameters = converted.parameters
     artifact = model if isinstance(model, ArtifactRef) else None
     return ModelInfo(
-        source=source_of(request),
+        source=source_of(model),
         digest=artifact.digest if artifact else None,
         parameters=parameters,
         parameters_reason=None if parameters is not None else "the engine does not tell",
         size_bytes=artifact.size_bytes if artifact else None,
         converted_digest=converted.digest if converted else None,
     )
-
-
-def source_of(request: WorkerRequest) -> str:
-    """The model as a user names it: ``torchvision:resnet18``, or the file's name."""
-    model = request.spec.model
-    return model.name if isinstance(model, ArtifactRef) else f"{model.library}:{model.name}"
 
 
 def _summarise(now: Run, measured: _Measured) -> RunResult:
@@ -248,9 +235,7 @@ def _summarise(now: Run, measured: _Measured) -> RunResult:
     latency, latency_flags = _latency(iterations, overhead)
     items = latency.n * spec.batch_size
     if measured.trace is not None:
-        energy, energy_reason = summarise_energy(
-            measured.trace, iterations.timed_windows(), items
-        )
+        energy, energy_reason = summarise_energy(measured.trace, iterations.timed_windows(), items)
     else:
         energy, energy_reason = None, "the sampler was off (sample_hertz 0)"
     facts = measured.reports[0].facts
@@ -288,41 +273,4 @@ def _summarise(now: Run, measured: _Measured) -> RunResult:
         flags=tuple(f for f in (*_run_flags(now, measured), *latency_flags) if f),
         environment=read_environment(),
         phases_seconds=now.phases,
-    )
-
-
-def failed_result(
-    request: WorkerRequest, error: RunError, started_at: datetime, status: RunStatus
-) -> RunResult:
-    """The result of a run that has no figures: typed, never empty data."""
-    spec = request.spec
-    why = f"the run {status.value}: {error.message}"
-    return RunResult(
-        run_id=request.run_id,
-        attempt=request.attempt,
-        job_id=request.job_id,
-        status=status,
-        error=error,
-        device=request.device,
-        model=spec.model.label,
-        model_info=ModelInfo(
-            source=source_of(request), parameters_reason=why
-        ),
-        runtime=spec.runtime,
-        precision=None,
-        accelerator=None,
-        threads=None,
-        batch_size=spec.batch_size,
-        scenario=spec.scenario,
-        seed=spec.seed,
-        started_at=started_at,
-        finished_at=datetime.now(timezone.utc),
-        latency=None,
-        latency_reason=why,
-        throughput_items_per_second=None,
-        memory=None,
-        memory_reason=why,
-        energy=None,
-        energy_reason=why,
-        environment=read_environment(),
     )

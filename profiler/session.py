@@ -19,13 +19,13 @@ from time import monotonic
 
 from pydantic import ValidationError
 
-from profiler.environment import worker_environment
-from profiler.errors import DeviceError, OutOfMemory, RunFailure, RunTimeout
+from profiler.environment import read_environment, worker_environment
+from profiler.errors import DeviceError, RunFailure, RunTimeout
 from profiler.events import EVENTS, FailureEvent, ProgressEvent, ResultEvent, WorkerRequest
+from profiler.failure import result_without_figures
 from profiler.forked import FAILURES, describe_exit
 from profiler.guard import MemoryGuard
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
-from profiler.runner import failed_result
 
 POLL_SECONDS = 0.25
 STDERR_BYTES = 64 * 1024
@@ -189,14 +189,32 @@ def run_worker(
     """
     started_at = datetime.now(timezone.utc)
     try:
-        return _run_once(request, on_progress, cancel or threading.Event(), python, base_environment)
+        return _run_once(
+            request, on_progress, cancel or threading.Event(), python, base_environment
+        )
     except RunCancelled:
         error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
-        return failed_result(request, error, started_at, RunStatus.CANCELLED)
+        return _without_figures(request, error, started_at, RunStatus.CANCELLED)
     except _Ended as ended:
         failure = ended.failure
         error = RunError(kind=failure.kind, message=str(failure), stderr_tail=ended.stderr_tail)
-        return failed_result(request, error, started_at, RunStatus.FAILED)
+        return _without_figures(request, error, started_at, RunStatus.FAILED)
+
+
+def _without_figures(
+    request: WorkerRequest, error: RunError, started_at: datetime, status: RunStatus
+) -> RunResult:
+    return result_without_figures(
+        run_id=request.run_id,
+        attempt=request.attempt,
+        job_id=request.job_id,
+        device=request.device,
+        spec=request.spec,
+        status=status,
+        error=error,
+        started_at=started_at,
+        environment=read_environment(),
+    )
 
 
 class _Ended(Exception):  # noqa: N818 - carries a failure to the one place that makes it a result

@@ -1,0 +1,196 @@
+"""Python client of the coordinator's HTTP API, used by the command line and by the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from agents.messages import (
+    Admission,
+    DeviceList,
+    Heartbeat,
+    HeartbeatAnswer,
+    Job,
+    JobList,
+    JobRequest,
+    JobWithRuns,
+    Problem,
+    Registration,
+    RunList,
+)
+from profiler.base import Frozen
+from profiler.errors import FleetmarkError
+from profiler.result import RunResult
+from profiler.spec import ArtifactRef
+
+TIMEOUT_SECONDS = 20.0
+# A model may take minutes over a slow link; what counts is that bytes keep moving.
+UPLOAD_TIMEOUT = httpx.Timeout(TIMEOUT_SECONDS, write=120.0, read=300.0)
+CHUNK_BYTES = 1 << 20
+
+Answer = TypeVar("Answer", bound=Frozen)
+
+
+class Unreachable(FleetmarkError):  # noqa: N818 - reads as what it says
+    """No coordinator answers at the address."""
+
+
+class ApiError(FleetmarkError):
+    """The coordinator refused. ``status`` is the HTTP status."""
+
+    def __init__(self, status: int, problem: Problem) -> None:
+        self.status = status
+        self.problem = problem
+        where = f"{problem.field}: {problem.value!r} " if problem.field else ""
+        super().__init__(f"{where}{problem.problem}. {problem.remedy}")
+
+
+def _problem(response: httpx.Response) -> Problem:
+    try:
+        return Problem.model_validate_json(response.content)
+    except ValidationError:
+        return Problem(
+            problem=f"the coordinator answered {response.status_code} {response.reason_phrase}",
+            remedy="Is that address a fleetmark coordinator's? See its log",
+        )
+
+
+class Client:
+    """Calls to one coordinator.
+
+    Args:
+        url: such as ``http://host:8470``.
+        token: bearer token.
+        transport: for tests.
+    """
+
+    def __init__(
+        self, url: str, token: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_SECONDS,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        answer: type[Answer],
+        *,
+        body: Frozen | None = None,
+        params: Mapping[str, str | int] | None = None,
+    ) -> Answer:
+        content = body.model_dump_json().encode() if body is not None else None
+        response = self._send(method, path, content=content, params=params)
+        try:
+            return answer.model_validate_json(response.content)
+        except ValidationError as error:
+            raise FleetmarkError(
+                f"{self.url} answered what this version does not understand; "
+                f"update the older of the two ({error.error_count()} differences)"
+            ) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | Iterator[bytes] | None = None,
+        params: Mapping[str, str | int] | None = None,
+        timeout: httpx.Timeout | float = TIMEOUT_SECONDS,
+        media_type: str = "application/json",
+    ) -> httpx.Response:
+        try:
+            response = self._http.request(
+                method,
+                path,
+                content=content,
+                params=params,
+                timeout=timeout,
+                headers={"Content-Type": media_type},
+            )
+        except httpx.InvalidURL as error:
+            raise FleetmarkError(f"{self.url!r} is no URL: {error}") from error
+        except httpx.UnsupportedProtocol as error:
+            raise FleetmarkError(f"{self.url!r} is no URL; write http://HOST:PORT") from error
+        except httpx.TransportError as error:
+            raise Unreachable(f"no coordinator answers at {self.url} ({error})") from error
+        if response.is_error:
+            raise ApiError(response.status_code, _problem(response))
+        return response
+
+    # --- devices -----------------------------------------------------------------------------
+
+    def register(self, registration: Registration) -> Admission:
+        return self._call("POST", "/api/v1/devices", Admission, body=registration)
+
+    def heartbeat(self, device_id: str, beat: Heartbeat) -> HeartbeatAnswer:
+        path = f"/api/v1/devices/{device_id}/heartbeat"
+        return self._call("POST", path, HeartbeatAnswer, body=beat)
+
+    def devices(self) -> DeviceList:
+        return self._call("GET", "/api/v1/devices", DeviceList)
+
+    def remove_device(self, name: str) -> None:
+        self._send("DELETE", f"/api/v1/devices/{name}")
+
+    # --- models and jobs ---------------------------------------------------------------------
+
+    def upload(self, path: Path) -> ArtifactRef:
+        """Send a model file; the coordinator inspects it before it keeps it."""
+
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK_BYTES):
+                    yield chunk
+
+        response = self._send(
+            "POST",
+            "/api/v1/models",
+            content=chunks(),
+            params={"name": path.name},
+            timeout=UPLOAD_TIMEOUT,
+            media_type="application/octet-stream",
+        )
+        return ArtifactRef.model_validate_json(response.content)
+
+    def submit(self, request: JobRequest) -> JobWithRuns:
+        return self._call("POST", "/api/v1/jobs", JobWithRuns, body=request)
+
+    def jobs(self, limit: int = 50) -> JobList:
+        return self._call("GET", "/api/v1/jobs", JobList, params={"limit": limit})
+
+    def job(self, job_id: str) -> JobWithRuns:
+        return self._call("GET", f"/api/v1/jobs/{job_id}", JobWithRuns)
+
+    def cancel(self, job_id: str) -> Job:
+        return self._call("POST", f"/api/v1/jobs/{job_id}/cancel", Job)
+
+    # --- results -----------------------------------------------------------------------------
+
+    def runs(
+        self, limit: int = 100, job_id: str | None = None, device: str | None = None
+    ) -> RunList:
+        params: dict[str, str | int] = {"limit": limit}
+        if job_id is not None:
+            params["job"] = job_id
+        if device is not None:
+            params["device"] = device
+        return self._call("GET", "/api/v1/runs", RunList, params=params)
+
+    def result(self, run_id: str) -> RunResult:
+        return self._call("GET", f"/api/v1/runs/{run_id}", RunResult)
+
+    def metrics(self) -> str:
+        return self._send("GET", "/metrics").text

@@ -1,0 +1,124 @@
+"""A job → its runs, one per device and point of the axes; refused whole if it makes no sense."""
+
+from __future__ import annotations
+
+import difflib
+from itertools import product
+
+from agents.coordinator.rows import DeviceRecord
+from agents.messages import JobRequest
+from profiler.errors import InputError
+from profiler.inputs import SignatureInput
+from profiler.runtimes.table import can_run, default_runtime
+from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec, Runtime, RunSpec
+
+MAX_RUNS = 10_000
+
+Plan = list[tuple[DeviceRecord, RunSpec]]
+
+
+def expand(request: JobRequest, devices: tuple[DeviceRecord, ...]) -> Plan:
+    """All runs of a job, device by device.
+
+    Args:
+        request: the job.
+        devices: those that its selector chose, at least one.
+
+    Raises:
+        InputError: nothing of the fleet can run it, or there are too many runs.
+    """
+    runtimes = request.axes.runtime or (default_runtime(request.model),)
+    _refuse_unknown_model(request.model, devices)
+    for runtime in runtimes:
+        _refuse_runtime(runtime, request.model, devices)
+    axes = request.axes
+    points = list(product(runtimes, axes.precision, axes.batch_size, axes.threads))
+    if len(points) * len(devices) > MAX_RUNS:
+        raise InputError(
+            "axes", f"{len(points)} points × {len(devices)} devices",
+            f"is more than {MAX_RUNS} runs", "Submit fewer values at a time",
+        )  # fmt: skip
+    return [
+        (device, _spec(request, runtime, precision, batch_size, threads))
+        for device in devices
+        for runtime, precision, batch_size, threads in points
+    ]
+
+
+def _spec(
+    request: JobRequest, runtime: Runtime, precision: object, batch_size: int, threads: int | None
+) -> RunSpec:
+    return RunSpec.model_validate(
+        {
+            "model": request.model,
+            "runtime": runtime,
+            "precision": precision,
+            "batch_size": batch_size,
+            "threads": threads,
+            "accelerator": request.accelerator,
+            "inputs": request.inputs,
+            "warmup": request.warmup,
+            "repetitions": request.repetitions,
+            "max_time_seconds": request.max_time_seconds,
+            "timeout_seconds": request.timeout_seconds,
+            "memory_limit_bytes": request.memory_limit_bytes,
+            "seed": request.seed,
+        }
+    )
+
+
+def _refuse_unknown_model(
+    model: ArchitectureRef | ArtifactRef, devices: tuple[DeviceRecord, ...]
+) -> None:
+    """Devices differ in what they have installed: unknown is what none of them can build."""
+    if isinstance(model, ArtifactRef):
+        return
+    known: set[str] = set()
+    for device in devices:
+        known.update(device.inventory.catalogs.names(model.library))
+    if model.name in known:
+        return
+    name = f"{model.library}:{model.name}"
+    if not known:
+        raise InputError(
+            "model", name, f"needs {model.library}, which no chosen device has installed",
+            "pip install 'fleetmark[torch]' there, or submit a model file",
+        )  # fmt: skip
+    close = difflib.get_close_matches(model.name, sorted(known), n=3)
+    hint = f"Did you mean {', '.join(close)}?" if close else "See the library's list of models"
+    raise InputError("model", name, f"is no model of {model.library}", hint)
+
+
+def _refuse_runtime(
+    runtime: Runtime,
+    model: ArchitectureRef | ArtifactRef,
+    devices: tuple[DeviceRecord, ...],
+) -> None:
+    """Refuse what cannot work anywhere; a single device that lacks it gives a failed run."""
+    reason = can_run(runtime, model)
+    if reason is not None:
+        raise InputError(
+            "runtime", runtime, f"cannot run this model: {reason}",
+            f"Use --runtime {default_runtime(model)}",
+        )  # fmt: skip
+    statuses = [s for d in devices for s in d.inventory.runtimes if s.runtime is runtime]
+    if statuses and not any(status.installed for status in statuses):
+        first = statuses[0]
+        raise InputError(
+            "runtime", runtime, f"is on no chosen device ({first.reason})",
+            first.remedy or "Choose another runtime",
+        )  # fmt: skip
+
+
+def refuse_inputs(
+    inputs: tuple[InputSpec, ...] | None, signature: tuple[SignatureInput, ...]
+) -> None:
+    """Hold the user's inputs against what the file itself says, before anything is queued.
+
+    Raises:
+        InputError: a name, dtype or number of dimensions differs.
+    """
+    from profiler.inputs import check_overrides
+
+    if inputs is not None:
+        check_overrides(signature, inputs)

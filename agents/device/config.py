@@ -1,0 +1,31 @@
+"""What the daemon leaves for the agent: the raylet stands between them, so it goes by a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from profiler.base import Frozen
+
+# Names the file below; a raylet's workers inherit it from the daemon.
+CONFIG_VARIABLE = "FLEETMARK_AGENT_CONFIG"
+
+
+class AgentConfig(Frozen):
+    """The agent's settings.
+
+    Attributes:
+        state_dir: outbox and work files.
+        cache_dir: models and conversions.
+        worker_python: interpreter of the measured process.
+        environment: the daemon's own, before Ray changed any of it.
+    """
+
+    device_id: str
+    name: str
+    state_dir: Path
+    cache_dir: Path
+    worker_python: str
+    environment: dict[str, str]
+    metrics_address: str
+    metrics_port: int
+    metrics_token_sha256: str

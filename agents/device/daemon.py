@@ -1,0 +1,280 @@
+"""The daemon on a device: registers, supervises the raylet, joins again when it must."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from agents.client import ApiError, Client, Unreachable
+from agents.device.config import CONFIG_VARIABLE, AgentConfig
+from agents.device.inventory import read_inventory, read_versions
+from agents.messages import Admission, Heartbeat, Registration
+from agents.secretfile import write_private
+from agents.supervise import ProcessMark, RayProcess, log_tail, ray_environment, short_runtime_dir
+from pydantic import ValidationError
+from profiler.base import Frozen
+from profiler.environment import KEPT_VARIABLES
+from profiler.errors import FleetmarkError
+
+# Models on their way, in chunks; Ray's minimum is 75 MiB.
+OBJECT_STORE_BYTES = 100 * 2**20
+BACK_OFF_SECONDS = (1.0, 30.0)
+POLL_SECONDS = 0.5
+# Prometheus comes from elsewhere; the token guards it.
+METRICS_ADDRESS = "0.0.0.0"  # noqa: S104
+# A raylet that ends this soon has a reason worth showing.
+SHORT_LIFE_SECONDS = 20.0
+
+Say = Callable[[str], None]
+
+
+class DaemonSettings(Frozen):
+    """What the user chose."""
+
+    coordinator: str
+    token: str
+    name: str
+    labels: dict[str, str]
+    state_dir: Path
+    cache_dir: Path
+    worker_python: str = sys.executable
+    address: str | None = None
+    metrics_port: int | None = None
+
+
+@contextmanager
+def only_one(state_dir: Path) -> Iterator[None]:
+    """Hold the state directory.
+
+    Raises:
+        FleetmarkError: another agent does.
+    """
+    state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (state_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FleetmarkError(
+                f"another agent uses {state_dir}; stop it, or give this one its own --state-dir"
+            ) from error
+        yield
+
+
+def device_key(state_dir: Path) -> str:
+    """The secret that shows, on return, that the name is this device's own."""
+    path = state_dir / "device.key"
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32))
+    return path.read_text(encoding="ascii").strip()
+
+
+def own_address(coordinator: str) -> str:
+    """The address of this host on the way to the coordinator."""
+    parts = urlsplit(coordinator)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        # Nothing is sent: connecting a datagram socket only picks the route.
+        probe.connect((parts.hostname or "127.0.0.1", parts.port or 80))
+        address: str = probe.getsockname()[0]
+    return address
+
+
+def free_port(address: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((address, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class Daemon:
+    """Keeps a device in the fleet until it is told to stop.
+
+    Args:
+        settings: what the user chose.
+        say: shows one line to the user.
+    """
+
+    def __init__(self, settings: DaemonSettings, say: Say) -> None:
+        self._settings = settings
+        self._say = say
+        self._stopping = threading.Event()
+        self._client = Client(settings.coordinator, settings.token)
+
+    def stop(self) -> None:
+        """Ask the daemon to leave; safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Join, and join again, until ``stop``.
+
+        Raises:
+            FleetmarkError: the coordinator refuses this device, or the device cannot measure.
+        """
+        with only_one(self._settings.state_dir):
+            self._end_leftover()
+            registration = self._registration()
+            while not self._stopping.is_set():
+                admission = self._register(registration)
+                if admission is None:
+                    return
+                self._serve(registration, admission)
+
+    @property
+    def _mark(self) -> Path:
+        return self._settings.state_dir / "raylet.json"
+
+    def _end_leftover(self) -> None:
+        """End the raylet of a daemon that was killed: two would stand for one device."""
+        try:
+            mark = ProcessMark.model_validate_json(self._mark.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return
+        leftover = RayProcess.adopt(mark)
+        if leftover is not None:
+            leftover.stop()
+        self._mark.unlink()
+
+    def _registration(self) -> Registration:
+        settings = self._settings
+        versions = read_versions()
+        self._say("looking at this device …")
+        address = settings.address or own_address(settings.coordinator)
+        return Registration(
+            name=settings.name,
+            device_key=device_key(settings.state_dir),
+            labels=settings.labels,
+            versions=versions,
+            inventory=read_inventory(settings.worker_python),
+            address=address,
+            metrics_port=settings.metrics_port or free_port(address),
+        )
+
+    def _register(self, registration: Registration) -> Admission | None:
+        """Ask until the coordinator answers; ``None`` when told to stop meanwhile."""
+        for pause in back_off():
+            try:
+                admission = self._client.register(registration)
+            except Unreachable as error:
+                self._say(f"{error}; trying again in {pause:.0f} s")
+                if self._stopping.wait(pause):
+                    return None
+                continue
+            except ApiError as error:
+                if error.status in (429, 500, 502, 503, 507):
+                    self._say(f"{error}; trying again in {pause:.0f} s")
+                    if self._stopping.wait(pause):
+                        return None
+                    continue
+                raise
+            self._say(f"registered as {registration.name} at {self._settings.coordinator}")
+            return admission
+        return None
+
+    def _serve(self, registration: Registration, admission: Admission) -> None:
+        """Run a raylet until it ends, the coordinator wants a new one, or ``stop``."""
+        log = self._settings.state_dir / "raylet.log"
+        raylet = RayProcess.start(
+            self._raylet_arguments(registration, admission),
+            self._environment(admission, registration.metrics_port),
+            log,
+        )
+        self._mark.write_text(raylet.mark.model_dump_json(), encoding="utf-8")
+        started = time.monotonic()
+        try:
+            reason = self._watch(registration, admission, raylet)
+        finally:
+            raylet.stop()
+            self._mark.unlink(missing_ok=True)
+        if self._stopping.is_set():
+            return
+        self._say(f"{reason}; joining again")
+        if time.monotonic() - started < SHORT_LIFE_SECONDS:
+            self._say(log_tail(log))
+            self._stopping.wait(BACK_OFF_SECONDS[0] * 5)
+
+    def _environment(self, admission: Admission, metrics_port: int) -> Mapping[str, str]:
+        settings, state = self._settings, self._settings.state_dir
+        token = state / "ray.token"
+        token.unlink(missing_ok=True)
+        write_private(token, admission.ray_token)
+        config = AgentConfig(
+            device_id=admission.device_id,
+            name=settings.name,
+            state_dir=state,
+            cache_dir=settings.cache_dir,
+            worker_python=settings.worker_python,
+            environment={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
+            metrics_address=METRICS_ADDRESS,
+            metrics_port=metrics_port,
+            metrics_token_sha256=admission.metrics_token_sha256,
+        )
+        path = state / "agent.json"
+        path.unlink(missing_ok=True)
+        write_private(path, config.model_dump_json())
+        environment = {k: v for k, v in os.environ.items() if k != "FLEETMARK_TOKEN"}
+        return ray_environment(environment, token) | {CONFIG_VARIABLE: str(path)}
+
+    def _raylet_arguments(self, registration: Registration, admission: Admission) -> list[str]:
+        return [
+            f"--address={admission.ray_address}",
+            f"--node-ip-address={registration.address}",
+            "--include-log-monitor=false",
+            "--num-cpus=1",
+            "--num-gpus=0",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            f"--temp-dir={short_runtime_dir(self._settings.state_dir) / 'ray'}",
+            f'--resources={{"device:{admission.device_id}": 1}}',
+        ]
+
+    def _watch(
+        self, registration: Registration, admission: Admission, raylet: RayProcess
+    ) -> str:
+        """Heartbeats until something ends; says what."""
+        beat = Heartbeat(
+            device_key=registration.device_key,
+            cluster_id=admission.cluster_id,
+            raylet_running=True,
+        )
+        due = time.monotonic()
+        silent = False
+        while not self._stopping.wait(POLL_SECONDS):
+            if not raylet.running():
+                return "the raylet ended (the link was cut, or Ray's head is gone)"
+            if time.monotonic() < due:
+                continue
+            due = time.monotonic() + admission.heartbeat_seconds
+            try:
+                answer = self._client.heartbeat(admission.device_id, beat)
+            except Unreachable as error:
+                if not silent:
+                    self._say(f"{error}; the device goes on")
+                silent = True
+                continue
+            except ApiError as error:
+                if error.status in (404, 410):
+                    return "the coordinator does not know this device any more"
+                self._say(str(error))
+                continue
+            if silent:
+                self._say("the coordinator is back")
+            silent = False
+            if answer.rejoin:
+                return "the coordinator has a new Ray cluster"
+        return "told to stop"
+
+
+def back_off() -> Iterator[float]:
+    """Pauses, doubling up to the limit, with jitter so that a fleet does not return in step."""
+    pause, limit = BACK_OFF_SECONDS
+    while True:
+        yield pause * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+        pause = min(limit, pause * 2)

@@ -1,0 +1,40 @@
+"""Files that only their owner reads: tokens and keys."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from profiler.errors import FleetmarkError
+
+
+def write_private(path: Path, text: str) -> None:
+    """Create a file of mode 0600 in one step: there is no moment when others can read it.
+
+    Raises:
+        FileExistsError: there is one already.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text + "\n")
+
+
+def read_secret(path: Path) -> str:
+    """Read a token file.
+
+    Raises:
+        FleetmarkError: it cannot be read, is empty, or others may read it too.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        text = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FleetmarkError(f"the token file {path} cannot be read: {error}") from error
+    if mode & 0o077:
+        raise FleetmarkError(
+            f"the token file {path} can be read by others (mode {mode:04o}): chmod 600 {path}"
+        )
+    if not text:
+        raise FleetmarkError(f"the token file {path} is empty")
+    return text
