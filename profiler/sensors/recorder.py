@@ -102,7 +102,8 @@ def decode(raw: bytes) -> Trace:
 
 def _series(header: _Header, body: bytes) -> tuple[Series, ...]:
     floats: Floats = np.frombuffer(body, dtype=np.float64)
-    columns = np.split(floats, np.cumsum(np.repeat(header.readings, 2))[:-1])
+    ends = np.cumsum(np.repeat(np.array(header.readings, dtype=np.intp), 2))
+    columns = np.split(floats, ends)[:-1]
     return tuple(
         Series(channel, seconds, values, failed, error)
         for channel, seconds, values, failed, error in zip(

@@ -50,7 +50,7 @@ def parse_cpu_times(stat: str) -> CpuTimes:
     Raises:
         ValueError: the text has no such line.
     """
-    name, *fields = stat.split("\n", 1)[0].split()
+    name, *fields = stat.partition("\n")[0].split() or [""]
     if name != "cpu" or len(fields) < _CPU_FIELDS:
         raise ValueError(f"no cpu line in {stat[:40]!r}")
     user, nice, system, idle, iowait, irq, softirq, steal = map(parse_count, fields[:_CPU_FIELDS])
