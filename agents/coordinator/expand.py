@@ -7,10 +7,10 @@ from itertools import product
 
 from agents.coordinator.rows import DeviceRecord
 from agents.messages import JobRequest
-from profiler.errors import InputError
-from profiler.inputs import SignatureInput
+from profiler.errors import InputError, RunFailure
+from profiler.inputs import SignatureInput, resolve
 from profiler.runtimes.table import can_run, default_runtime
-from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec, Runtime, RunSpec
+from profiler.spec import ArchitectureRef, ArtifactRef, Runtime, RunSpec
 
 MAX_RUNS = 10_000
 
@@ -110,15 +110,19 @@ def _refuse_runtime(
         )  # fmt: skip
 
 
-def refuse_inputs(
-    inputs: tuple[InputSpec, ...] | None, signature: tuple[SignatureInput, ...]
-) -> None:
-    """Hold the user's inputs against what the file itself says, before anything is queued.
+def refuse_inputs(request: JobRequest, signature: tuple[SignatureInput, ...]) -> None:
+    """Hold inputs and batch sizes against what the file itself declares, before anything is queued.
 
     Raises:
-        InputError: a name, dtype or number of dimensions differs.
+        InputError: a name, dtype, shape or batch size does not fit.
     """
-    from profiler.inputs import check_overrides
-
-    if inputs is not None:
-        check_overrides(signature, inputs)
+    for batch_size in request.axes.batch_size:
+        try:
+            resolve(signature, batch_size, request.inputs)
+        except RunFailure as error:
+            field, _, problem = str(error).partition(": ")
+            declared = ", ".join(each.describe() for each in signature)
+            raise InputError(
+                field, batch_size if field == "batch_size" else "",
+                problem or str(error), f"The model declares {declared}",
+            ) from error  # fmt: skip

@@ -80,8 +80,11 @@ class Fleet:
         """Find the device's agent, or create it.
 
         Raises:
-            DeviceUnreachableError: it does not come up.
+            DeviceUnreachableError: its node is not there, or the agent does not come up.
         """
+        if device_id not in self.alive():
+            # Without its node an actor would stay pending, and the caller with it.
+            raise DeviceUnreachableError("its Ray node is not in the cluster")
         options = {
             "name": f"agent:{device_id}",
             "namespace": NAMESPACE,

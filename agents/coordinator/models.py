@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from profiler.artifact import inspect_artifact
@@ -70,9 +70,8 @@ class ModelStore:
             file.flush()
             os.fsync(file.fileno())
 
-    def chunks(self, digest: str, offset: int = 0) -> Iterator[bytes]:
-        """The bytes of a model from ``offset`` on, in chunks of ``CHUNK_BYTES``."""
+    def read(self, digest: str, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes of a model from ``offset`` on."""
         with self.path(digest).open("rb") as file:
             file.seek(offset)
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
+            return file.read(size)

@@ -1,0 +1,336 @@
+"""The HTTP API, version 1. Everything but ``/healthz`` and the page's own files needs a token."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CollectorRegistry
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from agents.coordinator.auth import Role, Tokens
+from agents.coordinator.database import StoreFullError
+from agents.coordinator.service import Coordinator
+from agents.coordinator.store import NotFoundError
+from agents.exporter import CONTENT_TYPE, CoordinatorCollector, render
+from agents.messages import (
+    Admission,
+    DeviceList,
+    Heartbeat,
+    HeartbeatAnswer,
+    Job,
+    JobList,
+    JobRequest,
+    JobWithRuns,
+    Problem,
+    Registration,
+    RunList,
+)
+from profiler.base import Frozen
+from profiler.environment import fleetmark_version
+from profiler.errors import InputError
+from profiler.result import RunResult
+from profiler.spec import ArtifactRef
+
+MAX_LISTED = 1000
+Limit = Annotated[int, Query(ge=1, le=MAX_LISTED)]
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+
+
+class Meta(Frozen):
+    """What the page shows of the coordinator itself."""
+
+    version: str
+    url: str
+    join_command: str
+
+
+class ScrapeTarget(Frozen):
+    """One entry of Prometheus' HTTP service discovery."""
+
+    targets: tuple[str, ...]
+    labels: dict[str, str]
+
+
+def create_app(coordinator: Coordinator, tokens: Tokens, meta: Meta) -> FastAPI:
+    """The application; its lifespan is the coordinator's."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await coordinator.start()
+        yield
+        await coordinator.stop()
+
+    app = FastAPI(
+        title="fleetmark",
+        version=fleetmark_version(),
+        lifespan=lifespan,
+        openapi_url="/api/v1/openapi.json",
+        # Its page loads scripts from elsewhere, which the content policy forbids.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.coordinator, app.state.tokens, app.state.meta = coordinator, tokens, meta
+    _add_errors(app)
+    _add_headers(app)
+    _add_public(app)
+    _add_devices(app, coordinator)
+    _add_jobs(app, coordinator)
+    _add_results(app, coordinator)
+    _add_metrics(app, coordinator)
+    return app
+
+
+# --- who may -----------------------------------------------------------------------------------
+
+_bearer = HTTPBearer(auto_error=False, description="A token of the coordinator")
+
+
+def needs(*roles: Role) -> Any:
+    """A dependency: the caller holds the token of one of ``roles``, or of ``admin``."""
+
+    def check(
+        request: Request,
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> None:
+        tokens: Tokens = request.app.state.tokens
+        role = tokens.role_of(given.credentials) if given else None
+        if role is None:
+            problem = "no token was given" if given is None else "the token is wrong"
+            raise HTTPException(
+                401,
+                Problem(
+                    field="token",
+                    problem=problem,
+                    remedy=f"Tokens are in the coordinator's {tokens.directory}: use --token-file",
+                ).model_dump(),
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if role is not Role.ADMIN and role not in roles:
+            raise HTTPException(
+                403,
+                Problem(
+                    field="token",
+                    problem=f"the {role} token may not do this",
+                    remedy="Use the admin token",
+                ).model_dump(),
+            )
+
+    return Depends(check)
+
+
+# --- errors ------------------------------------------------------------------------------------
+
+
+def _answer(status: int, problem: Problem, headers: Any = None) -> JSONResponse:
+    return JSONResponse(problem.model_dump(), status_code=status, headers=headers)
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(InputError)
+    async def _input(_: Request, error: InputError) -> JSONResponse:
+        return _answer(
+            422,
+            Problem(
+                field=error.field, value=error.value, problem=error.problem, remedy=error.remedy
+            ),
+        )
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        message = str(first["msg"]).removeprefix("Value error, ")
+        given = first.get("input")
+        value = None if isinstance(given, dict | list) else str(given)[:200]
+        remedy = "See /api/v1/openapi.json for what is accepted"
+        return _answer(422, Problem(field=field, value=value, problem=message, remedy=remedy))
+
+    @app.exception_handler(NotFoundError)
+    async def _missing(_: Request, error: NotFoundError) -> JSONResponse:
+        return _answer(404, Problem(problem=str(error), remedy="Check the id"))
+
+    @app.exception_handler(StoreFullError)
+    async def _full(_: Request, error: StoreFullError) -> JSONResponse:
+        return _answer(507, Problem(problem=str(error), remedy="Nothing was changed"))
+
+    @app.exception_handler(StarletteHTTPException)
+    async def _http(_: Request, error: StarletteHTTPException) -> JSONResponse:
+        if isinstance(error.detail, dict):
+            return _answer(error.status_code, Problem(**error.detail), error.headers)
+        remedy = "See /api/v1/openapi.json for what there is"
+        return _answer(error.status_code, Problem(problem=str(error.detail), remedy=remedy))
+
+
+def _add_headers(app: FastAPI) -> None:
+    @app.middleware("http")
+    async def _secure(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        response = await call_next(request)
+        response.headers.update(SECURITY_HEADERS)
+        return response
+
+
+# --- routes ------------------------------------------------------------------------------------
+
+PAGE = {"index.html": "text/html", "app.js": "text/javascript", "style.css": "text/css"}
+
+
+def _add_public(app: FastAPI) -> None:
+    web = files("agents.coordinator") / "web"
+
+    @app.get("/healthz", include_in_schema=False)
+    def _health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/", include_in_schema=False)
+    def _index() -> FileResponse:
+        return FileResponse(str(web / "index.html"), media_type="text/html")
+
+    @app.get("/static/{name}", include_in_schema=False)
+    def _static(name: str) -> FileResponse:
+        if name not in PAGE:
+            raise HTTPException(404, "no such file")
+        return FileResponse(str(web / name), media_type=PAGE[name])
+
+
+def _add_devices(app: FastAPI, coordinator: Coordinator) -> None:
+    @app.post("/api/v1/devices", status_code=201, dependencies=[needs(Role.AGENT)])
+    def _register(body: Registration) -> Admission:
+        return coordinator.register(body)
+
+    @app.post("/api/v1/devices/{device_id}/heartbeat", dependencies=[needs(Role.AGENT)])
+    def _heartbeat(device_id: str, body: Heartbeat) -> HeartbeatAnswer:
+        return coordinator.heartbeat(device_id, body)
+
+    @app.get("/api/v1/devices", dependencies=[needs()])
+    def _devices() -> DeviceList:
+        return DeviceList(devices=coordinator.devices())
+
+    @app.delete("/api/v1/devices/{name}", status_code=204, dependencies=[needs()])
+    def _remove(name: str) -> None:
+        coordinator.remove_device(name)
+
+
+def _add_jobs(app: FastAPI, coordinator: Coordinator) -> None:
+    @app.post("/api/v1/models", status_code=201, dependencies=[needs()])
+    async def _upload(
+        request: Request, name: Annotated[str, Query(min_length=1, max_length=200)]
+    ) -> ArtifactRef:
+        return await _receive(request, coordinator, name)
+
+    @app.post("/api/v1/jobs", status_code=201, dependencies=[needs()])
+    def _submit(body: JobRequest) -> JobWithRuns:
+        return coordinator.submit(body)
+
+    @app.get("/api/v1/jobs", dependencies=[needs()])
+    def _jobs(limit: Limit = 50) -> JobList:
+        return JobList(jobs=coordinator.jobs(limit))
+
+    @app.get("/api/v1/jobs/{job_id}", dependencies=[needs()])
+    def _job(job_id: str) -> JobWithRuns:
+        return coordinator.job(job_id)
+
+    @app.post("/api/v1/jobs/{job_id}/cancel", dependencies=[needs()])
+    def _cancel(job_id: str) -> Job:
+        return coordinator.cancel(job_id)
+
+
+async def _receive(request: Request, coordinator: Coordinator, name: str) -> ArtifactRef:
+    """Pass the body on to the model store, a chunk at a time, without holding it in memory."""
+    chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
+    ended = threading.Event()
+
+    def incoming() -> Iterator[bytes]:
+        while (chunk := chunks.get()) is not None:
+            yield chunk
+
+    def store() -> ArtifactRef:
+        try:
+            return coordinator.models.add(incoming(), name)
+        except OSError as error:
+            raise StoreFullError(f"the model cannot be stored: {error.strerror}") from error
+        finally:
+            ended.set()
+
+    def hand_over(chunk: bytes | None) -> None:
+        while not ended.is_set():
+            try:
+                return chunks.put(chunk, timeout=0.2)
+            except queue.Full:
+                continue
+        return None
+
+    import asyncio
+
+    storing = asyncio.create_task(run_in_threadpool(store))
+    async for chunk in request.stream():
+        if chunk:
+            await run_in_threadpool(hand_over, chunk)
+    await run_in_threadpool(hand_over, None)
+    return await storing
+
+
+def _add_results(app: FastAPI, coordinator: Coordinator) -> None:
+    @app.get("/api/v1/runs", dependencies=[needs()])
+    def _runs(limit: Limit = 100, job: str | None = None, device: str | None = None) -> RunList:
+        return coordinator.runs(limit, job, device)
+
+    @app.get("/api/v1/runs/{run_id}", dependencies=[needs()])
+    def _result(run_id: str) -> RunResult:
+        return coordinator.result(run_id)
+
+    @app.get("/api/v1/runs/{run_id}/iterations", dependencies=[needs()])
+    def _iterations(run_id: str) -> FileResponse:
+        """The raw iterations, as Parquet."""
+        result = coordinator.result(run_id)
+        path = coordinator.samples.path(run_id, result.attempt)
+        if not path.exists():
+            raise NotFoundError(f"run {run_id} has no raw iterations ({result.status})")
+        return FileResponse(
+            path, media_type="application/vnd.apache.parquet", filename=f"{run_id}.parquet"
+        )
+
+
+def _add_metrics(app: FastAPI, coordinator: Coordinator) -> None:
+    registry = CollectorRegistry()
+    registry.register(CoordinatorCollector(coordinator.snapshot))
+    meta: Meta = app.state.meta
+
+    @app.get("/metrics", include_in_schema=False, dependencies=[needs(Role.METRICS)])
+    def _metrics() -> Response:
+        return Response(render(registry), media_type=CONTENT_TYPE)
+
+    @app.get("/api/v1/sd/targets", dependencies=[needs(Role.METRICS)])
+    def _targets() -> tuple[ScrapeTarget, ...]:
+        """Every agent, for ``http_sd_configs``; an empty list when there is none."""
+        return tuple(
+            ScrapeTarget(
+                targets=(f"{record.address}:{record.metrics_port}",),
+                labels={"device": record.name},
+            )
+            for record in coordinator.records()
+        )
+
+    @app.get("/api/v1/meta", dependencies=[needs()])
+    def _meta() -> Meta:
+        return meta

@@ -1,0 +1,255 @@
+"""One device's loop: ask, decide, act. Everything that happens to its runs happens here, in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Protocol, TypeVar
+
+from agents.coordinator.database import StoreFullError
+from agents.coordinator.fleet import DeviceUnreachableError
+from agents.coordinator.presence import Presence
+from agents.coordinator.queue import (
+    Abort,
+    Action,
+    Collect,
+    GiveUp,
+    MarkRunning,
+    ShowProgress,
+    StartNext,
+    decide,
+    key_of,
+)
+from agents.coordinator.samples import SampleStore
+from agents.coordinator.store import Store
+from agents.coordinator.transfer import Transfers
+from agents.messages import AgentStatus, Assignment, AttemptKey, Progress, Run, StartAnswer
+from profiler.base import Frozen
+from profiler.errors import FleetmarkError
+from profiler.events import Phase
+from profiler.failure import result_without_figures
+from profiler.result import FailureKind, RunError, RunResult, RunStatus
+from profiler.spec import ArtifactRef
+
+log = logging.getLogger(__name__)
+
+Value = TypeVar("Value")
+
+
+class Timing(Frozen):
+    """Seconds.
+
+    Attributes:
+        idle: between questions to an idle device; a new run wakes the loop at once.
+        news: how long a busy device may keep a question until it has news.
+        retry: after a question that was not answered.
+        lease: an attempt is given up when its device was silent for so long.
+    """
+
+    idle: float = 2.0
+    news: float = 2.0
+    retry: float = 1.0
+    lease: float = 30.0
+
+
+class Agents(Protocol):
+    """The calls to a device's agent that the loop needs; ``fleet.Fleet`` has them."""
+
+    def ensure_agent(self, device_id: str) -> None: ...
+
+    def status(self, device_id: str, wait_seconds: float, version: int) -> AgentStatus: ...
+
+    def start(self, device_id: str, assignment: Assignment) -> StartAnswer: ...
+
+    def abort(self, device_id: str, key: AttemptKey) -> None: ...
+
+    def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]: ...
+
+    def acknowledge(self, device_id: str, key: AttemptKey) -> None: ...
+
+
+class DeviceLoop:
+    """Brings one device and the store together, again and again.
+
+    Args:
+        device_id: whose loop this is.
+        executor: threads for the blocking calls.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        agents: Agents,
+        store: Store,
+        samples: SampleStore,
+        transfers: Transfers,
+        presence: Presence,
+        executor: Executor,
+        timing: Timing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.device_id = device_id
+        self._agents = agents
+        self._store = store
+        self._samples = samples
+        self._transfers = transfers
+        self._presence = presence
+        self._executor = executor
+        self._timing = timing or Timing()
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._known = False
+        self._version = -1
+        self._heard = clock()
+        self._busy = False
+
+    def wake(self) -> None:
+        """There may be something to do now. To be called on the loop's thread."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            pause = await self._guarded(self._turn)
+            if pause > 0:
+                await self._sleep(pause)
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+        finally:
+            self._wake.clear()
+
+    async def _guarded(self, turn: Callable[[], Awaitable[float]]) -> float:
+        """A turn; what goes wrong in it is told and tried again, so that no device is left alone."""
+        try:
+            return await turn()
+        except DeviceUnreachableError as error:
+            self._known = False
+            await self._call(self._unreachable, str(error))
+        except StoreFullError as error:
+            log.error("%s: %s", self.device_id, error)  # noqa: TRY400 - the text says it all
+        except Exception:
+            log.exception("the loop of device %s failed; it goes on", self.device_id)
+        return self._timing.retry
+
+    async def _call(self, function: Callable[..., Value], *args: object) -> Value:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, function, *args)
+
+    async def _turn(self) -> float:
+        if not self._known:
+            await self._call(self._agents.ensure_agent, self.device_id)
+            self._known, self._version, self._busy = True, -1, False
+        wait = self._timing.news if self._busy else 0.0
+        status = await self._call(self._agents.status, self.device_id, wait, self._version)
+        self._heard = self._clock()
+        self._version = status.version
+        current = status.current
+        self._presence.answered(self.device_id, current.run_id if current else None)
+        active = await self._call(self._store.active_on, self.device_id)
+        self._busy = current is not None
+        for action in decide(active, status):
+            await self._act(action)
+        return 0.0 if self._busy else self._timing.idle
+
+    async def _act(self, action: Action) -> None:
+        if isinstance(action, Collect):
+            await self._call(self._collect, action.key)
+        elif isinstance(action, Abort):
+            await self._call(self._agents.abort, self.device_id, action.key)
+        elif isinstance(action, MarkRunning):
+            await self._call(self._store.mark_running, key_of(action.run))
+        elif isinstance(action, ShowProgress):
+            self._presence.show(action.run.id, action.progress)
+        elif isinstance(action, GiveUp):
+            await self._call(self._give_up, action.run, action.reason)
+        elif isinstance(action, StartNext):
+            await self._call(self._start_next)
+
+    # --- the actions, each in a thread -------------------------------------------------------
+
+    def _collect(self, key: AttemptKey) -> None:
+        result, raw = self._agents.fetch(self.device_id, key)
+        if raw is not None:
+            self._keep_samples(key, raw)
+        counted = self._store.finish(key, result)
+        self._presence.show(key.run_id, None)
+        if not counted:
+            log.info("a late result of run %s, attempt %d", key.run_id, key.attempt)
+        self._agents.acknowledge(self.device_id, key)
+
+    def _keep_samples(self, key: AttemptKey, raw: bytes) -> None:
+        try:
+            self._samples.put(key.run_id, key.attempt, raw)
+        except FleetmarkError as error:
+            # The figures stand without them; refused for ever, the device could not go on.
+            log.warning("%s", error)
+
+    def _give_up(self, run: Run, reason: str) -> None:
+        target = self._store.give_up(key_of(run), reason)
+        self._presence.show(run.id, None)
+        if target is not None:
+            log.warning("run %s, attempt %d: %s → %s", run.id, run.attempt, reason, target)
+
+    def _unreachable(self, reason: str) -> None:
+        self._presence.missing(self.device_id, reason)
+        silent = self._clock() - self._heard
+        if silent < self._timing.lease:
+            return
+        for run in self._store.active_on(self.device_id):
+            self._give_up(run, f"the device was silent for {silent:.0f} s ({reason})")
+
+    def _start_next(self) -> None:
+        run = self._store.assign_next(self.device_id)
+        if run is None:
+            return
+        self._busy = True
+        try:
+            self._send_model(run)
+        except OSError as error:
+            self._refuse(run, f"the model cannot be read on the coordinator: {error}")
+            return
+        except DeviceUnreachableError as error:
+            self._give_up(run, f"the model did not reach the device: {error}")
+            raise
+        self._presence.show(run.id, Progress(phase=Phase.STARTING, fraction=0))
+        assignment = Assignment(
+            run_id=run.id,
+            attempt=run.attempt,
+            job_id=run.job_id,
+            device=run.device,
+            spec=run.spec,
+        )
+        self._agents.start(self.device_id, assignment)
+
+    def _send_model(self, run: Run) -> None:
+        model = run.spec.model
+        if not isinstance(model, ArtifactRef):
+            return
+
+        def show(fraction: float) -> None:
+            self._presence.show(run.id, Progress(phase=Phase.SENDING_MODEL, fraction=fraction))
+
+        self._transfers.send(self.device_id, model, show)
+
+    def _refuse(self, run: Run, message: str) -> None:
+        result = result_without_figures(
+            run_id=run.id,
+            attempt=run.attempt,
+            job_id=run.job_id,
+            device=run.device,
+            spec=run.spec,
+            status=RunStatus.FAILED,
+            error=RunError(kind=FailureKind.DEVICE_ERROR, message=message),
+            started_at=run.created_at,
+            environment=None,
+            environment_reason="the run did not reach the device",
+        )
+        self._store.finish(key_of(run), result)
+        self._presence.show(run.id, None)

@@ -1,0 +1,274 @@
+"""The coordinator's work, apart from HTTP: registration, jobs, loops, snapshots."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
+
+from agents.coordinator.admission import refuse_versions
+from agents.coordinator.auth import Role, Tokens, sha256
+from agents.coordinator.device_loop import DeviceLoop, Timing
+from agents.coordinator.expand import expand, refuse_inputs
+from agents.coordinator.fleet import Fleet
+from agents.coordinator.models import ModelStore
+from agents.coordinator.presence import Presence
+from agents.coordinator.rows import DeviceRecord
+from agents.coordinator.samples import SampleStore
+from agents.coordinator.selector import select
+from agents.coordinator.store import NotFoundError, Store
+from agents.coordinator.transfer import Transfers
+from agents.exporter import CoordinatorSnapshot, RunCount
+from agents.messages import (
+    Admission,
+    Device,
+    Heartbeat,
+    HeartbeatAnswer,
+    Job,
+    JobRequest,
+    JobWithRuns,
+    Registration,
+    Run,
+    RunList,
+    Versions,
+)
+from profiler.artifact import onnx_inputs
+from profiler.base import Frozen
+from profiler.errors import InputError
+from profiler.result import RunResult
+from profiler.spec import ArtifactRef, ModelFormat
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 5.0
+# Blocking calls to devices, at most this many at once.
+THREADS = 64
+
+
+class Cluster(Frozen):
+    """The Ray cluster that devices join."""
+
+    cluster_id: str
+    address: str
+    token: str
+
+
+class Coordinator:
+    """Everything between the API and the devices.
+
+    Args:
+        cluster: told to devices that register.
+        versions: of this coordinator; a device must have the same Ray and Python.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        models: ModelStore,
+        samples: SampleStore,
+        fleet: Fleet,
+        tokens: Tokens,
+        cluster: Cluster,
+        versions: Versions,
+        timing: Timing | None = None,
+    ) -> None:
+        self._store = store
+        self.models = models
+        self.samples = samples
+        self._fleet = fleet
+        self._tokens = tokens
+        self._cluster = cluster
+        self._versions = versions
+        self._timing = timing
+        self._presence = Presence(lambda: datetime.now(timezone.utc))
+        self._transfers = Transfers(fleet, models)
+        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="device")
+        self._loops: dict[str, tuple[DeviceLoop, asyncio.Task[None]]] = {}
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+
+    # --- life --------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take up every device that the store knows."""
+        self._event_loop = asyncio.get_running_loop()
+        for record in self._store.devices():
+            self._follow(record.id)
+
+    async def stop(self) -> None:
+        tasks = [task for _, task in self._loops.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._loops.clear()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _follow(self, device_id: str) -> None:
+        """Start the device's loop, or wake it. On the event loop's thread."""
+        if device_id in self._loops:
+            self._loops[device_id][0].wake()
+            return
+        loop = DeviceLoop(
+            device_id,
+            self._fleet,
+            self._store,
+            self.samples,
+            self._transfers,
+            self._presence,
+            self._executor,
+            self._timing,
+        )
+        self._loops[device_id] = (loop, asyncio.create_task(loop.run()))
+
+    def _unfollow(self, device_id: str) -> None:
+        loop = self._loops.pop(device_id, None)
+        if loop is not None:
+            loop[1].cancel()
+
+    def _soon(self, function: Callable[[str], None], device_ids: Iterable[str]) -> None:
+        """From any thread to the event loop's."""
+        if self._event_loop is not None:
+            for device_id in device_ids:
+                self._event_loop.call_soon_threadsafe(function, device_id)
+
+    # --- devices -----------------------------------------------------------------------------
+
+    def register(self, asked: Registration) -> Admission:
+        """Admit a device.
+
+        Raises:
+            InputError: its versions do not fit, or its name is taken.
+        """
+        refuse_versions(asked.versions, self._versions)
+        record = self._store.register(asked)
+        self._presence.joining(record.id)
+        self._soon(self._follow, [record.id])
+        log.info("device %s registered from %s", record.name, record.address)
+        return Admission(
+            device_id=record.id,
+            cluster_id=self._cluster.cluster_id,
+            ray_address=self._cluster.address,
+            ray_token=self._cluster.token,
+            metrics_token_sha256=sha256(self._tokens.token(Role.METRICS)),
+            heartbeat_seconds=HEARTBEAT_SECONDS,
+        )
+
+    def heartbeat(self, device_id: str, beat: Heartbeat) -> HeartbeatAnswer:
+        """
+        Raises:
+            NotFoundError: the device was removed, or its key is not its own.
+        """
+        if not self._store.seen(device_id, beat.device_key):
+            raise NotFoundError("this device is not registered (any more)")
+        return HeartbeatAnswer(rejoin=beat.cluster_id != self._cluster.cluster_id)
+
+    def devices(self) -> tuple[Device, ...]:
+        return tuple(self._presence.view(record) for record in self._store.devices())
+
+    def remove_device(self, name: str) -> None:
+        device_id = self._store.remove_device(name)
+        self._presence.forget(device_id)
+        self._soon(self._unfollow, [device_id])
+        self._fleet.forget(device_id)
+
+    # --- jobs --------------------------------------------------------------------------------
+
+    def submit(self, request: JobRequest) -> JobWithRuns:
+        """Queue a job: all of its runs, or none.
+
+        Raises:
+            InputError: the request makes no sense for this fleet; nothing was stored.
+        """
+        records = {record.id: record for record in self._store.devices()}
+        views = tuple(self._presence.view(record) for record in records.values())
+        chosen = tuple(records[device.id] for device in select(request.devices, views))
+        request = self._with_known_model(request)
+        job, runs = self._store.add_job(request, expand(request, chosen))
+        self._soon(self._wake, {record.id for record in chosen})
+        return JobWithRuns(job=job, runs=self._with_progress(runs))
+
+    def _wake(self, device_id: str) -> None:
+        if device_id in self._loops:
+            self._loops[device_id][0].wake()
+
+    def _with_known_model(self, request: JobRequest) -> JobRequest:
+        """The request with the model as it is stored: what the client says of a file is not believed."""
+        model = request.model
+        if not isinstance(model, ArtifactRef):
+            return request
+        try:
+            stored = self.models.stored(model.digest, model.name)
+        except FileNotFoundError as error:
+            raise InputError(
+                "model", model.digest, "is not in the model store", "Upload the file first"
+            ) from error
+        if stored.format is ModelFormat.ONNX:
+            refuse_inputs(request, onnx_inputs(self.models.path(stored.digest)))
+        return request.model_copy(update={"model": stored})
+
+    def jobs(self, limit: int) -> tuple[Job, ...]:
+        return self._store.jobs(limit)
+
+    def job(self, job_id: str) -> JobWithRuns:
+        job = self._store.job(job_id)
+        return JobWithRuns(job=job, runs=self._with_progress(self._store.runs_of(job_id)))
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel what is not over. A device that works on it is told at its next turn."""
+        cancelled = self._store.cancel_job(job_id)
+        for run in cancelled:
+            self._presence.show(run.id, None)
+        self._soon(self._wake, {run.device_id for run in cancelled})
+        return self._store.job(job_id)
+
+    def _with_progress(self, runs: Iterable[Run]) -> tuple[Run, ...]:
+        return tuple(
+            run
+            if run.state.final
+            else run.model_copy(update={"progress": self._presence.progress(run.id)})
+            for run in runs
+        )
+
+    # --- results -----------------------------------------------------------------------------
+
+    def runs(self, limit: int, job_id: str | None, device: str | None) -> RunList:
+        pending = self._with_progress(self._store.pending(limit))
+        return RunList(
+            runs=self._store.results(limit, job_id, device),
+            pending=tuple(
+                run
+                for run in pending
+                if (job_id is None or run.job_id == job_id)
+                and (device is None or run.device == device)
+            ),
+        )
+
+    def result(self, run_id: str) -> RunResult:
+        """
+        Raises:
+            NotFoundError: there is no such run, or it is not over.
+        """
+        run = self._store.run(run_id)
+        result = self._store.result(run_id)
+        if result is None:
+            raise NotFoundError(f"run {run_id} is {run.state}; it has no result yet")
+        return result
+
+    # --- for Prometheus ----------------------------------------------------------------------
+
+    def snapshot(self) -> CoordinatorSnapshot:
+        return CoordinatorSnapshot(
+            build=self._versions,
+            devices=self.devices(),
+            latest=self._store.latest_results(),
+            run_counts=tuple(
+                RunCount.model_validate(count.model_dump()) for count in self._store.run_counts()
+            ),
+            job_counts=self._store.job_counts(),
+            queued=self._store.queued_counts(),
+        )
+
+    def records(self) -> tuple[DeviceRecord, ...]:
+        return self._store.devices()
