@@ -68,9 +68,7 @@ class Client:
         transport: for tests.
     """
 
-    def __init__(
-        self, url: str, token: str, transport: httpx.BaseTransport | None = None
-    ) -> None:
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
         self._http = httpx.Client(
             base_url=self.url,

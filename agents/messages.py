@@ -216,7 +216,7 @@ class Run(Frozen):
 
 
 class JobState(StrEnum):
-    """Derived from the runs: ``failed`` when any run failed, ``cancelled`` when none did and one was."""
+    """Of the runs: ``failed`` when any failed, ``cancelled`` when none did and one was cancelled."""
 
     QUEUED = "queued"
     RUNNING = "running"

@@ -11,9 +11,8 @@ def _minor(version: str) -> str:
 
 
 def refuse_versions(device: Versions, coordinator: Versions) -> None:
-    """
-    Raises:
-        InputError: Ray would not work, or the two fleetmarks speak differently; says what to change.
+    """Raises:
+    InputError: Ray would not work, or the two fleetmarks speak differently; says what to change.
     """
     if device.protocol != coordinator.protocol:
         raise InputError(

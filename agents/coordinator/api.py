@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Annotated, Any
@@ -257,37 +255,13 @@ def _add_jobs(app: FastAPI, coordinator: Coordinator) -> None:
 
 async def _receive(request: Request, coordinator: Coordinator, name: str) -> ArtifactRef:
     """Pass the body on to the model store, a chunk at a time, without holding it in memory."""
-    chunks: queue.Queue[bytes | None] = queue.Queue(maxsize=8)
-    ended = threading.Event()
-
-    def incoming() -> Iterator[bytes]:
-        while (chunk := chunks.get()) is not None:
-            yield chunk
-
-    def store() -> ArtifactRef:
-        try:
-            return coordinator.models.add(incoming(), name)
-        except OSError as error:
-            raise StoreFullError(f"the model cannot be stored: {error.strerror}") from error
-        finally:
-            ended.set()
-
-    def hand_over(chunk: bytes | None) -> None:
-        while not ended.is_set():
-            try:
-                return chunks.put(chunk, timeout=0.2)
-            except queue.Full:
-                continue
-        return None
-
-    import asyncio
-
-    storing = asyncio.create_task(run_in_threadpool(store))
-    async for chunk in request.stream():
-        if chunk:
-            await run_in_threadpool(hand_over, chunk)
-    await run_in_threadpool(hand_over, None)
-    return await storing
+    try:
+        with coordinator.models.receive(name) as upload:
+            async for chunk in request.stream():
+                await run_in_threadpool(upload.write, chunk)
+            return await run_in_threadpool(upload.finish)
+    except OSError as error:
+        raise StoreFullError(f"the model cannot be stored: {error.strerror}") from error
 
 
 def _add_results(app: FastAPI, coordinator: Coordinator) -> None:

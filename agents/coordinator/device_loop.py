@@ -1,4 +1,4 @@
-"""One device's loop: ask, decide, act. Everything that happens to its runs happens here, in turn."""
+"""One device's loop: ask, decide, act. All that happens to its runs happens here, in turn."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class DeviceLoop:
             self._wake.clear()
 
     async def _guarded(self, turn: Callable[[], Awaitable[float]]) -> float:
-        """A turn; what goes wrong in it is told and tried again, so that no device is left alone."""
+        """A turn; what goes wrong in it is told and tried again: no device is left alone."""
         try:
             return await turn()
         except DeviceUnreachableError as error:

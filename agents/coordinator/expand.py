@@ -10,7 +10,7 @@ from agents.messages import JobRequest
 from profiler.errors import InputError, RunFailure
 from profiler.inputs import SignatureInput, resolve
 from profiler.runtimes.table import can_run, default_runtime
-from profiler.spec import ArchitectureRef, ArtifactRef, Runtime, RunSpec
+from profiler.spec import ArchitectureRef, ArtifactRef, RunSpec, Runtime
 
 MAX_RUNS = 10_000
 

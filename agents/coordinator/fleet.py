@@ -129,9 +129,7 @@ class Fleet:
         return AgentStatus.model_validate_json(text)
 
     def start(self, device_id: str, assignment: Assignment) -> StartAnswer:
-        text = self._call(
-            device_id, "start", assignment.model_dump_json(), seconds=CALL_SECONDS
-        )
+        text = self._call(device_id, "start", assignment.model_dump_json(), seconds=CALL_SECONDS)
         return StartAnswer.model_validate_json(text)
 
     def abort(self, device_id: str, key: AttemptKey) -> None:
@@ -139,9 +137,7 @@ class Fleet:
 
     def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]:
         """A finished attempt's result and its raw iterations (npz), if there are any."""
-        text, raw = self._call(
-            device_id, "fetch", key.model_dump_json(), seconds=CHUNK_SECONDS
-        )
+        text, raw = self._call(device_id, "fetch", key.model_dump_json(), seconds=CHUNK_SECONDS)
         return RunResult.model_validate_json(text), raw
 
     def acknowledge(self, device_id: str, key: AttemptKey) -> None:
@@ -155,9 +151,7 @@ class Fleet:
         """Place a chunk in the object store once, for as many devices as want it."""
         return ray.put(chunk)
 
-    def send_chunk(
-        self, device_id: str, digest: str, size: int, offset: int, chunk: Any
-    ) -> None:
+    def send_chunk(self, device_id: str, digest: str, size: int, offset: int, chunk: Any) -> None:
         """Append a chunk, from ``put``, to the model on the device."""
         args = (digest, size, offset, chunk)
         self._call(device_id, "model_chunk", *args, seconds=CHUNK_SECONDS)

@@ -1,7 +1,7 @@
 """The Ray head: a supervised child that outlives a crash of the coordinator.
 
-After ``kill -9`` of the coordinator the head, the devices and their runs go on; the next coordinator
-with the same data directory adopts it. A coordinator that is asked to stop takes the head with it.
+After ``kill -9`` of the coordinator the head, the devices and their runs go on; the next
+coordinator with the same data directory adopts it. One that is asked to stop takes its head along.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""``--devices``: names and labels → devices. ``all`` · ``pi5-a,orin-1`` · ``kind=cpu-board,room=lab``."""
+"""``--devices`` → devices: ``all``, ``pi5-a,orin-1``, ``kind=cpu-board,room=lab``."""
 
 from __future__ import annotations
 

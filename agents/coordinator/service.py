@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
+from profiler.artifact import onnx_inputs
+
 from agents.coordinator.admission import refuse_versions
 from agents.coordinator.auth import Role, Tokens, sha256
 from agents.coordinator.device_loop import DeviceLoop, Timing
@@ -34,7 +36,6 @@ from agents.messages import (
     RunList,
     Versions,
 )
-from profiler.artifact import onnx_inputs
 from profiler.base import Frozen
 from profiler.errors import InputError
 from profiler.result import RunResult
@@ -156,9 +157,8 @@ class Coordinator:
         )
 
     def heartbeat(self, device_id: str, beat: Heartbeat) -> HeartbeatAnswer:
-        """
-        Raises:
-            NotFoundError: the device was removed, or its key is not its own.
+        """Raises:
+        NotFoundError: the device was removed, or its key is not its own.
         """
         if not self._store.seen(device_id, beat.device_key):
             raise NotFoundError("this device is not registered (any more)")
@@ -194,7 +194,7 @@ class Coordinator:
             self._loops[device_id][0].wake()
 
     def _with_known_model(self, request: JobRequest) -> JobRequest:
-        """The request with the model as it is stored: what the client says of a file is not believed."""
+        """The request with the model as stored: what the client says of a file is not believed."""
         model = request.model
         if not isinstance(model, ArtifactRef):
             return request
@@ -246,9 +246,8 @@ class Coordinator:
         )
 
     def result(self, run_id: str) -> RunResult:
-        """
-        Raises:
-            NotFoundError: there is no such run, or it is not over.
+        """Raises:
+        NotFoundError: there is no such run, or it is not over.
         """
         run = self._store.run(run_id)
         result = self._store.result(run_id)

@@ -313,7 +313,7 @@ class Store:
             return target
 
     def finish(self, key: AttemptKey, result: RunResult) -> bool:
-        """Store a result; whether it counts. A late one is kept apart; a second one changes nothing."""
+        """Store a result; whether it counts. A late one is kept apart, a second one ignored."""
         with writing(self._engine) as db:
             run = self._locked(db, key.run_id)
             if run is None or not accepts(run, key):

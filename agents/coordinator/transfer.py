@@ -39,7 +39,7 @@ class Transfers:
         self._models = models
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int], tuple[float, Any]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], tuple[float, tuple[Any, int]]] = OrderedDict()
 
     def send(self, device_id: str, model: ArtifactRef, show: Callable[[float], None]) -> None:
         """Bring the model to the device, from where an interrupted transfer stopped.

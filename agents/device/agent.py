@@ -77,7 +77,7 @@ class DeviceAgent:
         assignment = Assignment.model_validate_json(assignment_json)
         key = AttemptKey(run_id=assignment.run_id, attempt=assignment.attempt)
         with self._news:
-            if key in self._outbox.keys():
+            if self._outbox.has(key):
                 return StartAnswer(outcome="already_finished").model_dump_json()
             if self._current is not None and self._current != key:
                 return StartAnswer(outcome="busy").model_dump_json()
@@ -141,14 +141,14 @@ class DeviceAgent:
         work = new_work_dir(self._work, key.run_id, key.attempt)
         try:
             model = assignment.spec.model
-            is_file = isinstance(model, ArtifactRef)
+            file = self._models.path(model.digest) if isinstance(model, ArtifactRef) else None
             request = WorkerRequest(
                 run_id=key.run_id,
                 attempt=key.attempt,
                 job_id=assignment.job_id,
                 device=assignment.device,
                 spec=assignment.spec,
-                model_path=self._models.path(model.digest) if is_file else None,
+                model_path=file,
                 cache_dir=self._config.cache_dir,
                 work_dir=work,
             )
@@ -171,7 +171,11 @@ class DeviceAgent:
         now = time.monotonic()
         with self._news:
             before = self._progress
-            if before and before.phase is event.phase and now - self._progress_at < PROGRESS_SECONDS:
+            if (
+                before
+                and before.phase is event.phase
+                and now - self._progress_at < PROGRESS_SECONDS
+            ):
                 return
             self._progress_at = now
             self._progress = Progress.model_validate(event.model_dump(exclude={"kind"}))

@@ -22,9 +22,8 @@ class ModelCache:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        """
-        Raises:
-            DeviceError: that is no digest, so it must not become a path.
+        """Raises:
+        DeviceError: that is no digest, so it must not become a path.
         """
         if not DIGEST.match(digest):
             raise DeviceError(f"{digest!r} is no SHA-256 digest")

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import ValidationError
+
 from agents.client import ApiError, Client, Unreachable
 from agents.device.config import CONFIG_VARIABLE, AgentConfig
 from agents.device.inventory import read_inventory, read_versions
 from agents.messages import Admission, Heartbeat, Registration
 from agents.secretfile import write_private
 from agents.supervise import ProcessMark, RayProcess, log_tail, ray_environment, short_runtime_dir
-from pydantic import ValidationError
 from profiler.base import Frozen
 from profiler.environment import KEPT_VARIABLES
 from profiler.errors import FleetmarkError
@@ -235,9 +236,7 @@ class Daemon:
             f'--resources={{"device:{admission.device_id}": 1}}',
         ]
 
-    def _watch(
-        self, registration: Registration, admission: Admission, raylet: RayProcess
-    ) -> str:
+    def _watch(self, registration: Registration, admission: Admission, raylet: RayProcess) -> str:
         """Heartbeats until something ends; says what."""
         beat = Heartbeat(
             device_key=registration.device_key,

@@ -22,16 +22,13 @@ SOFTWARE_SECONDS = 180.0
 
 
 def read_versions() -> Versions:
-    """
-    Raises:
-        FleetmarkError: Ray is not installed.
+    """Raises:
+    FleetmarkError: Ray is not installed.
     """
     try:
         ray = importlib.metadata.version("ray")
     except importlib.metadata.PackageNotFoundError as error:
-        raise FleetmarkError(
-            "Ray is not installed here: pip install 'fleetmark[agent]'"
-        ) from error
+        raise FleetmarkError("Ray is not installed here: pip install 'fleetmark[agent]'") from error
     return Versions(
         fleetmark=fleetmark_version(),
         protocol=PROTOCOL_VERSION,
@@ -89,9 +86,7 @@ def read_inventory(python: str, root: Path = Path("/")) -> Inventory:
     found = discover(root)
     power = [c for c in found.channels if c.quantity in (Quantity.ENERGY, Quantity.POWER)]
     reasons = "; ".join(f"{absent.source}: {absent.reason}" for absent in found.absent)
-    accelerators = tuple(
-        sorted({c.label for c in found.channels if c.source == "nvml"})
-    )
+    accelerators = tuple(sorted({c.label for c in found.channels if c.source == "nvml"}))
     return Inventory(
         kind=device_kind(root, accelerators),
         hostname=socket.gethostname(),

@@ -52,6 +52,9 @@ class Outbox:
             for run_id, attempt in (path.stem.rsplit(".", 1) for path in paths)
         )
 
+    def has(self, key: AttemptKey) -> bool:
+        return self._path(key, ".json").exists()
+
     def get(self, key: AttemptKey) -> tuple[str, bytes | None]:
         """The result's JSON and the raw iterations.
 

@@ -10,6 +10,7 @@ const TIMEOUT_MS = 8000;
 // Runs of so many unfinished jobs are followed; the others show their counts.
 const FOLLOWED_JOBS = 8;
 const TOKEN_KEY = "fleetmark-token";
+const LISTED_RUNS = 100;
 const SUBMIT_COMMAND = "fleetmark submit resnet18 --devices all";
 
 const byId = (id) => document.getElementById(id);
@@ -60,7 +61,7 @@ function withInterval({ value, low, high }) {
   const most = 4 - Math.floor(Math.log10(Math.max(value / size, 1)));
   const decimals = Math.max(0, Math.min(wanted, most, 6));
   const text = (x) => (x / size).toFixed(decimals);
-  return { value: `${text(value)} ${name}`, interval: `${text(low)} – ${text(high)} ${name}` };
+  return { value: `${text(value)} ${name}`, interval: `${text(low)} – ${text(high)}` };
 }
 
 function ago(iso) {
@@ -158,7 +159,9 @@ const badge = (name) => h("span", { class: `badge ${name}` }, words(name));
 const when = (iso) =>
   h("time", { datetime: iso, "data-ago": true, title: new Date(iso).toLocaleString() }, ago(iso));
 
-const command = (text) => h("pre", { class: "command" }, h("code", {}, text));
+// Broken between words only: a line that ends in `--` is no option.
+const command = (text) => h("pre", { class: "command" }, h("code", {},
+  text.split(" ").map((word, index) => [index > 0 && " ", h("span", {}, word)])));
 
 const why = (reason) =>
   h("details", { class: "why" },
@@ -190,23 +193,29 @@ function flagList(flags) {
 
 function table(caption, columns, rows) {
   const role = (name) => ({ role: name });
-  return h("table", role("table"),
+  // Focusable, for whoever scrolls by keyboard.
+  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0 },
+    h("table", role("table"),
     h("caption", { class: "unseen" }, caption),
     h("thead", role("rowgroup"),
       h("tr", role("row"), columns.map((name) =>
         h("th", { scope: "col", ...role("columnheader") }, name)))),
     h("tbody", role("rowgroup"), rows.map(({ key, cells, state: name }) =>
       h("tr", { "data-key": key, class: name ?? false, ...role("row") },
-        cells.map((cell, index) => tableCell(cell, columns[index], index))))));
+        cells.map((cell, index) => tableCell(cell, columnOf(cells, index), columns)))))));
 }
+
+/** A cell that spans columns moves those after it. */
+const columnOf = (cells, index) =>
+  cells.slice(0, index).reduce((sum, cell) => sum + (cell?.span ?? 1), 0);
 
 // The roles are said although HTML implies them: at phone width rows are drawn as blocks, and
 // browsers then forget that this is a table.
-function tableCell(cell, column, index) {
+function tableCell(cell, column, columns) {
   const { span, content } = cell?.span ? cell : { span: null, content: cell };
-  return index === 0
+  return column === 0
     ? h("th", { scope: "row", role: "rowheader" }, content)
-    : h("td", { role: "cell", "data-label": span ? false : column, colspan: span }, content);
+    : h("td", { role: "cell", "data-label": span ? false : columns[column], colspan: span }, content);
 }
 
 // --- devices ---------------------------------------------------------------------------------
@@ -304,8 +313,8 @@ function jobCard({ job, runs }) {
       badge(job.state),
       !isOver(job.state) && cancelButton(job)),
     h("p", { class: "muted" }, jobSummary(job)),
-    h("p", { class: "counts" }, Object.entries(job.runs).filter(([, n]) => n > 0).map(([name, n]) =>
-      h("span", {}, `${n} ${name}`))),
+    h("p", {}, Object.entries(job.runs).filter(([, n]) => n > 0)
+      .map(([name, n]) => `${n} ${name}`).join(" · ")),
     runs && h("ul", { class: "runs" }, runs.map(runItem)));
 }
 
@@ -365,11 +374,12 @@ const RESULT_COLUMNS = ["Model", "Device", "Runtime", "Precision", "Batch", "p50
 // Of these, the columns that an error takes the place of.
 const FIGURE_COLUMNS = 5;
 
-const loadResults = () => get("/api/v1/runs?limit=100");
+const loadResults = () => get(`/api/v1/runs?limit=${LISTED_RUNS}`);
 
 function drawResults({ runs, pending }) {
   const coming = pending.length > 0 && h("p", { class: "muted" },
-    h("a", { href: "#/jobs" }, plural(pending.length, "run")), " still to come.");
+    h("a", { href: "#/jobs" }, plural(pending.length, "run"),
+      pending.length >= LISTED_RUNS && " or more"), " still to come.");
   if (runs.length === 0) {
     return [h("h1", {}, "Results"),
       h("div", { class: "empty card" }, h("h2", {}, "No run has ended yet"),
@@ -382,7 +392,7 @@ function drawResults({ runs, pending }) {
       placeholder: "Filter by model, device, runtime …", "aria-label": "Filter the results" })),
     coming,
     shown.length > 0
-      ? h("div", { class: "card wide", "data-key": "table" },
+      ? h("section", { class: "card wide", "data-key": "table" },
         table("Results, newest first", RESULT_COLUMNS, shown.map(resultRow)))
       : h("p", { class: "empty card" }, "No result has all of these words."),
   ].filter(Boolean);
@@ -397,7 +407,7 @@ function matchesFilter(result) {
 function resultRow(result) {
   const head = [
     runLink(result.run_id, result.model),
-    result.device,
+    h("span", { class: "name" }, result.device),
     [result.runtime, result.accelerator && h("small", {}, result.accelerator)],
     result.precision ?? "—",
     number(result.batch_size),
@@ -416,7 +426,7 @@ function resultFigures(result) {
   const { latency } = result;
   return [
     latency ? percentile(latency, "p50") : why(result.latency_reason),
-    latency ? known(latency.p99, ({ value }) => seconds(value), latency.p99_reason)
+    latency ? known(latency.p99, (p99) => withInterval(p99).value, latency.p99_reason)
       : why(result.latency_reason),
     known(result.throughput_items_per_second, (value) => number(value), result.latency_reason),
     peakMemory(result),
@@ -442,9 +452,30 @@ function flagCell(flags) {
 
 // --- one run ---------------------------------------------------------------------------------
 
-const loadRun = (id) => get(`/api/v1/runs/${encodeURIComponent(id)}`);
+/** The result or, while there is none, the run that is to give it. */
+async function loadRun(id) {
+  try {
+    return { result: await get(`/api/v1/runs/${encodeURIComponent(id)}`) };
+  } catch (error) {
+    if (!(error instanceof ApiProblem)) throw error;
+    const { pending } = await loadResults();
+    const waiting = pending.find((run) => run.id === id);
+    if (!waiting) throw error;
+    return { waiting };
+  }
+}
 
-function drawRun(run) {
+const drawRun = ({ result, waiting }) => (result ? drawResult(result) : drawWaiting(waiting));
+
+const drawWaiting = (run) => [
+  h("p", { class: "crumbs" }, h("a", { href: "#/results" }, "Results"), " / ", shortId(run.id)),
+  h("h1", {}, run.spec.model.name, h("span", { class: "on" }, " on "), run.device),
+  h("div", { class: "card" }, h("ul", { class: "runs" }, runItem(run))),
+  h("p", { class: "muted" }, "The figures come when the run is over. ",
+    h("a", { href: `#/jobs/${encodeURIComponent(run.job_id)}` }, "Its job"), "."),
+];
+
+function drawResult(run) {
   return [
     h("p", { class: "crumbs" }, h("a", { href: "#/results" }, "Results"), " / ", shortId(run.run_id)),
     h("h1", {}, run.model, h("span", { class: "on" }, " on "), run.device, " ", badge(run.status)),
@@ -495,13 +526,13 @@ function latencyCard(latency) {
     const text = found && withInterval(found);
     return { key: name, cells: found
       ? [shown, text.value, text.interval]
-      : [shown, { span: 2, content: h("span", { class: "muted" }, latency[`${name}_reason`] ?? "not known") }] };
+      : [shown, { span: 2, content: h("span", { class: "muted name" }, latency[`${name}_reason`] ?? "not known") }] };
   });
   return section("Latency",
     table("Percentiles", ["Percentile", "Value", "95 % interval"], rows),
     facts(
       ["Mean", seconds(latency.mean)],
-      ["Least and most", `${seconds(latency.minimum)} – ${seconds(latency.maximum)}`],
+      ["Minimum and maximum", `${seconds(latency.minimum)} – ${seconds(latency.maximum)}`],
       ["Median absolute deviation", seconds(latency.median_absolute_deviation)],
       ["Iterations", `${number(latency.n, 9)}, worth ${number(latency.n_effective, 3)} independent ones`],
       ["Outliers", `${number(latency.outliers, 9)}, tagged and kept`]));
@@ -690,7 +721,7 @@ async function tick(mine) {
 function failed(error, route) {
   if (error instanceof Refused) {
     forgetToken();
-    askForToken("The coordinator does not accept this token any more.");
+    askForToken("The coordinator does not accept this token.");
   } else if (error instanceof ApiProblem) {
     report("connected", "Connected");
     show(route, { problem: error.message }, () => [

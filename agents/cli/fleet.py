@@ -1,0 +1,292 @@
+"""What a user asks of the fleet: devices, submit, jobs, runs, watch, cancel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agents.cli import connection, options, show
+from agents.cli.progress import follow_job
+from agents.client import Client
+from agents.messages import Axes, Device, JobRequest, RunState
+from profiler import units
+from profiler.result import RunStatus
+from profiler.spec import Precision, Runtime
+
+Url = Annotated[
+    str | None,
+    typer.Option("--coordinator", help="URL of the coordinator. Default: the one that runs here."),
+]
+TokenFile = Annotated[Path | None, typer.Option(help="The coordinator's admin.token, mode 0600.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
+
+devices_app = typer.Typer(invoke_without_command=True, help="List the devices, or remove one.")
+
+
+@devices_app.callback()
+def devices(
+    context: typer.Context,
+    coordinator: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the devices: what they are, what they can run, whether they are here.
+
+    \b
+    Examples:
+      fleetmark devices
+      fleetmark devices --json
+      fleetmark devices remove old-board
+    """  # noqa: D301
+    if context.invoked_subcommand is not None:
+        return
+    found = connection.connect(coordinator, token_file).devices()
+    if as_json:
+        show.json_out(found)
+        return
+    if not found.devices:
+        show.note("No device is registered. Start `fleetmark agent` on one.")
+        return
+    columns = ("name", "state", "kind", "cpu", "memory", "runtimes", "energy", "labels", "seen")
+    show.grid(columns, [_device_row(device) for device in found.devices])
+
+
+def _device_row(device: Device) -> tuple[str, ...]:
+    inventory = device.inventory
+    runtimes = [f"{s.runtime} {s.version}" for s in inventory.runtimes if s.installed]
+    state = device.state.value
+    return (
+        device.name,
+        f"{state}: {device.state_reason}" if device.state_reason else state,
+        device.labels.get("kind", inventory.kind),
+        f"{inventory.cpu_count} × {inventory.cpu_model}",
+        units.bytes_(inventory.memory_total_bytes),
+        ", ".join(runtimes) or "none",
+        ", ".join(inventory.energy_sources) or "none",
+        ", ".join(f"{key}={value}" for key, value in sorted(device.labels.items())),
+        show.ago(device.last_seen_at),
+    )
+
+
+@devices_app.command("remove")
+def remove(name: str, coordinator: Url = None, token_file: TokenFile = None) -> None:
+    """Forget a device: its waiting runs are cancelled, its results stay, its name is free.
+
+    \b
+    Example:
+      fleetmark devices remove old-board
+    """  # noqa: D301
+    connection.connect(coordinator, token_file).remove_device(name)
+    show.note(f"{name} was removed")
+
+
+def submit(
+    model: Annotated[
+        str, typer.Argument(help="torchvision:NAME, timm:NAME, or a .pt, .pt2 or .onnx file.")
+    ],
+    devices: Annotated[
+        str, typer.Option(help="all, names, or labels such as kind=cpu-board,room=lab.")
+    ] = "all",
+    runtime: Annotated[
+        str | None, typer.Option(help="torch, torchscript, torch_export, onnxruntime; several.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16; several by comma.")] = "fp32",
+    batch_size: Annotated[str, typer.Option(help="Items per iteration; several: 1,8.")] = "1",
+    threads: Annotated[
+        str | None, typer.Option(help="Threads in an operator; several: 1,2. Default: all CPUs.")
+    ] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    max_time: Annotated[float, typer.Option(help="Seconds of warm-up and measuring.")] = 10.0,
+    repetitions: Annotated[int, typer.Option(help="Fresh processes to measure in.")] = 5,
+    timeout: Annotated[float, typer.Option(help="Seconds until a run is ended.")] = 600.0,
+    memory_limit: Annotated[
+        float | None, typer.Option(help="MiB above which a run is ended.")
+    ] = None,
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="name:dtype:shape such as x:float32:1x3x224x224; repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of random weights and inputs.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Show progress, then the results.")] = False,
+    coordinator: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Profile a model on the devices: one run per device and combination of values.
+
+    \b
+    Examples:
+      fleetmark submit torchvision:resnet18 --wait
+      fleetmark submit torchvision:resnet18 --runtime torch,onnxruntime --batch-size 1,8 --wait
+      fleetmark submit ./model.onnx --devices 'kind=cpu-board,room=lab'
+      fleetmark submit ./model.pt --input x:float32:1x3x32x32 --devices pi5-a
+    """  # noqa: D301
+    ref, path = options.model(model, seed)
+    request = options.build(
+        JobRequest,
+        model=ref,
+        devices=devices,
+        axes=options.build(
+            Axes,
+            runtime=options.choices("runtime", runtime or "", Runtime),
+            precision=options.choices("precision", precision, Precision),
+            batch_size=options.whole_numbers("batch-size", batch_size),
+            threads=options.whole_numbers("threads", threads) if threads else (None,),
+        ),
+        accelerator=accelerator,
+        inputs=options.inputs(input_),
+        repetitions=repetitions,
+        max_time_seconds=max_time,
+        timeout_seconds=timeout,
+        memory_limit_bytes=int(memory_limit * 2**20) if memory_limit else None,
+        seed=seed,
+    )
+    client = connection.connect(coordinator, token_file)
+    if path is not None:
+        show.note(f"sending {path.name}, {units.bytes_(path.stat().st_size)}")
+        stored = client.upload(path)
+        request = request.model_copy(update={"model": stored})
+    submitted = client.submit(request)
+    job_id = submitted.job.id
+    if wait:
+        show.note(f"job {job_id}: {len(submitted.runs)} runs")
+        finish(client, job_id, as_json=as_json)
+    elif as_json:
+        show.json_out(submitted)
+    else:
+        print(f"job {job_id}: {len(submitted.runs)} runs queued; `fleetmark watch {job_id}`")
+
+
+def finish(client: Client, job_id: str, *, as_json: bool) -> None:
+    """Follow a job, show its results, and exit with 1 if a run did not succeed."""
+    try:
+        found = follow_job(client, job_id)
+    except KeyboardInterrupt:
+        show.note(
+            f"job {job_id} goes on; `fleetmark watch {job_id}` shows it, "
+            f"`fleetmark cancel {job_id}` ends it"
+        )
+        raise
+    results = client.runs(limit=1000, job_id=job_id)
+    order = {run.id: place for place, run in enumerate(found.runs)}
+    ordered = sorted(results.runs, key=lambda result: order.get(result.run_id, 0))
+    if as_json:
+        show.json_out(results.model_copy(update={"runs": tuple(ordered)}))
+    else:
+        show.results(ordered)
+    if any(result.status is not RunStatus.SUCCEEDED for result in ordered):
+        raise typer.Exit(1)
+
+
+def watch(
+    job: Annotated[str, typer.Argument(help="Id of the job; `fleetmark jobs` lists them.")],
+    coordinator: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a job's progress until it is over, then its results.
+
+    \b
+    Example:
+      fleetmark watch 4f1c09aa7d2e6b35
+    """  # noqa: D301
+    finish(connection.connect(coordinator, token_file), job, as_json=as_json)
+
+
+def cancel(
+    job: Annotated[str, typer.Argument(help="Id of the job.")],
+    coordinator: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel what is not over of a job; what was measured stays.
+
+    \b
+    Example:
+      fleetmark cancel 4f1c09aa7d2e6b35
+    """  # noqa: D301
+    found = connection.connect(coordinator, token_file).cancel(job)
+    if as_json:
+        show.json_out(found)
+    else:
+        print(f"job {found.id}: {_counts(found.runs)}")
+
+
+def jobs(
+    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
+    coordinator: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the jobs, newest first.
+
+    \b
+    Examples:
+      fleetmark jobs
+      fleetmark jobs --limit 5 --json
+    """  # noqa: D301
+    found = connection.connect(coordinator, token_file).jobs(limit)
+    if as_json:
+        show.json_out(found)
+        return
+    if not found.jobs:
+        show.note("No job yet. Try `fleetmark submit torchvision:resnet18 --wait`.")
+        return
+    show.grid(
+        ("job", "model", "devices", "state", "runs", "submitted"),
+        [
+            (
+                job.id,
+                job.model,
+                job.request.devices,
+                job.state.value,
+                _counts(job.runs),
+                show.ago(job.created_at),
+            )
+            for job in found.jobs
+        ],
+    )
+
+
+def _counts(runs: dict[RunState, int]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in runs.items() if count)
+
+
+def runs(
+    job: Annotated[str | None, typer.Option(help="Only this job's.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only this device's.")] = None,
+    limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50,
+    coordinator: Url = None,
+    token_file: TokenFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """List results, newest first, and what is still to come.
+
+    \b
+    Examples:
+      fleetmark runs
+      fleetmark runs --device pi5-a --json
+    """  # noqa: D301
+    found = connection.connect(coordinator, token_file).runs(limit, job, device)
+    if as_json:
+        show.json_out(found)
+        return
+    if found.runs:
+        show.results(found.runs)
+    if found.pending:
+        rows = [
+            (
+                run.id,
+                run.device,
+                run.spec.model.label,
+                run.spec.runtime,
+                run.state,
+                str(run.attempt),
+            )
+            for run in found.pending
+        ]
+        show.grid(("run", "device", "model", "runtime", "state", "attempt"), rows, "not over yet")
+    if not found.runs and not found.pending:
+        show.note("No run yet. Try `fleetmark submit torchvision:resnet18 --wait`.")

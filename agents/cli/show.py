@@ -1,0 +1,71 @@
+"""Tables, JSON and messages. Colour and width follow the terminal; rich respects NO_COLOR."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from profiler.report import table
+from profiler.result import RunResult
+
+# Where nobody watches, a table must not be cut to 80 columns.
+WIDE = 220
+
+
+def console(*, stderr: bool = False) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream, highlight=False, width=None if stream.isatty() else WIDE, soft_wrap=False
+    )
+
+
+def json_out(data: BaseModel) -> None:
+    sys.stdout.write(data.model_dump_json(indent=2) + "\n")
+
+
+def note(text: str) -> None:
+    """A line for people, on stderr: stdout belongs to the answer."""
+    console(stderr=True).print(Text(text))
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table of plain text; nothing in it is taken for markup."""
+    shown = Table(title=title, title_justify="left", header_style="bold", expand=False)
+    for column in columns:
+        shown.add_column(Text(column), overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    console().print(shown)
+
+
+def results(runs: Sequence[RunResult]) -> None:
+    """Results as a table with footnotes, and the advice of every flag once."""
+    found = table(runs)
+    grid(found.columns, found.rows)
+    out = console()
+    for number, text in enumerate(found.footnotes, 1):
+        out.print(Text(f"({number}) {text}"))
+    advice = {flag.name: flag.advice for run in runs for flag in run.flags}
+    for name, text in sorted(advice.items()):
+        out.print(Text(f"{name}: {text}"))
+    for run in runs:
+        if run.error and run.error.stderr_tail:
+            out.print(Text(f"\nlast lines of {run.model} in {run.runtime} on {run.device}:"))
+            out.print(Text(run.error.stderr_tail))
+
+
+def ago(moment: datetime | None) -> str:
+    """``12 s ago``."""
+    if moment is None:
+        return "never"
+    passed = max(0.0, (datetime.now(timezone.utc) - moment).total_seconds())
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if passed >= size:
+            return f"{passed / size:.0f} {unit} ago"
+    return f"{passed:.0f} s ago"

@@ -1,0 +1,136 @@
+"""Results → rows of text and a sentence. Pure; whoever shows them chooses how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from profiler import units
+from profiler.base import Frozen
+from profiler.result import RunResult, RunStatus
+
+COLUMNS = (
+    "device", "model", "runtime", "parameters", "batch", "p50 [95 % interval]", "p99", "items/s",
+    "peak memory", "J/item", "flags",
+)  # fmt: skip
+
+
+class Table(Frozen):
+    """Rows of text, one per result, and the footnotes that their markers point to."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    footnotes: tuple[str, ...]
+
+
+class _Notes:
+    """Numbers reasons as they come; the same reason gets the same number."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str | None) -> str:
+        if not text:
+            return units.NOTHING
+        if text not in self.texts:
+            self.texts.append(text)
+        return f"{units.NOTHING} ({self.texts.index(text) + 1})"
+
+
+def table(results: Sequence[RunResult]) -> Table:
+    """One row per result; what is missing is a dash with the number of its reason."""
+    notes = _Notes()
+    rows = tuple(_row(result, notes) for result in results)
+    return Table(columns=COLUMNS, rows=rows, footnotes=tuple(notes.texts))
+
+
+def _row(result: RunResult, notes: _Notes) -> tuple[str, ...]:
+    if result.status is not RunStatus.SUCCEEDED:
+        return _row_without_figures(result, notes)
+    latency, memory, energy = result.latency, result.memory, result.energy
+    p50 = latency.p50 if latency else None
+    p99 = latency.p99 if latency else None
+    peak = memory.peak_rss_bytes if memory else None
+    why = (memory.peak_rss_reason if memory else None) or result.memory_reason
+    return (
+        result.device,
+        result.model,
+        result.runtime,
+        units.count(result.model_info.parameters)
+        if result.model_info.parameters is not None
+        else notes.mark(result.model_info.parameters_reason),
+        str(result.batch_size),
+        units.interval(p50.value, p50.low, p50.high) if p50 else notes.mark(result.latency_reason),
+        units.seconds(p99.value) if p99 else notes.mark(latency.p99_reason if latency else None),
+        units.rate(result.throughput_items_per_second),
+        units.bytes_(peak) if peak is not None else notes.mark(why),
+        units.joules(energy.headline.joules_per_item)
+        if energy
+        else notes.mark(result.energy_reason),
+        ", ".join(flag.name for flag in result.flags) or "none",
+    )
+
+
+def _row_without_figures(result: RunResult, notes: _Notes) -> tuple[str, ...]:
+    text = f"{result.error.kind}: {result.error.message}" if result.error else result.status.value
+    label = result.error.kind.value if result.error else result.status.value
+    blank = (units.NOTHING,) * 5
+    return (
+        result.device,
+        result.model,
+        result.runtime,
+        units.NOTHING,
+        str(result.batch_size),
+        f"{label} {notes.mark(text).removeprefix(units.NOTHING).strip()}",
+        *blank,
+    )
+
+
+def fastest_sentence(results: Sequence[RunResult]) -> str:
+    """Which is fastest, and whether the number of parameters foretold the order of the models.
+
+    Every model counts with its fastest runtime. Intervals that overlap are not called a win.
+    """
+    best: dict[str, RunResult] = {}
+    for result in results:
+        if _median(result) is None:
+            continue
+        now = best.get(result.model)
+        if now is None or (_median(result) or 0) < (_median(now) or 0):
+            best[result.model] = result
+    ranked = sorted(best.values(), key=lambda r: _median(r) or 0)
+    if len(ranked) < 2:  # noqa: PLR2004 - two make a comparison
+        return "There are not two models with figures to compare."
+    first, second = ranked[0], ranked[1]
+    return f"{_winner(first, second)} {_foretold(ranked)}"
+
+
+def _median(result: RunResult) -> float | None:
+    return result.latency.p50.value if result.latency and result.latency.p50 else None
+
+
+def _winner(first: RunResult, second: RunResult) -> str:
+    a = first.latency.p50 if first.latency else None
+    b = second.latency.p50 if second.latency else None
+    assert a is not None  # noqa: S101 - ranked by it
+    assert b is not None  # noqa: S101
+    on = f"{first.model} in {first.runtime} on {first.device}"
+    if a.high >= b.low:
+        return (
+            f"{on} has the lowest median ({units.seconds(a.value)}), but its interval overlaps "
+            f"that of {second.model} in {second.runtime} ({units.seconds(b.value)})."
+        )
+    return (
+        f"{on} is fastest: {units.seconds(a.value)} an inference, {b.value / a.value:.1f} times as "
+        f"fast as {second.model} in {second.runtime}."
+    )
+
+
+def _foretold(ranked: Sequence[RunResult]) -> str:
+    sizes = [r.model_info.parameters for r in ranked]
+    known = [(r, size) for r, size in zip(ranked, sizes, strict=True) if size is not None]
+    by_size = [r.model for r, _ in sorted(known, key=lambda pair: pair[1])]
+    by_time = [r.model for r, _ in known]
+    listed = ", ".join(f"{r.model} {units.count(size)}" for r, size in known)
+    if by_size == by_time:
+        return f"The parameter counts ({listed}) predicted this order."
+    return f"The parameter counts ({listed}) did not predict this order."

@@ -1,0 +1,35 @@
+"""Programs from outside that tests need. In CI each of them must be there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+def _absent(reason: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(f"{reason}; CI must have it", pytrace=False)
+    pytest.skip(reason)
+
+
+def need_program(name: str) -> str:
+    """Path of a program; without it the test skips, and in CI it fails."""
+    found = shutil.which(name)
+    if found is None:
+        _absent(f"{name} is not installed")
+    return str(found)
+
+
+def need_root(why: str) -> None:
+    if os.geteuid() != 0:
+        _absent(f"not root: {why}")
+
+
+def need_network_namespaces() -> None:
+    need_program("ip")
+    need_root("network namespaces cannot be made")
+    if not Path("/proc/self/ns/net").exists():
+        _absent("the kernel has no network namespaces")
