@@ -28,8 +28,9 @@ from agents.exporter import (
     render,
     serve_metrics,
 )
-from agents.messages import Catalogs, Device, DeviceState, Inventory, JobState, Versions
+from agents.messages import Device, DeviceState, Inventory, JobState, Versions
 from profiler import metrics
+from profiler.inventory import Catalogs
 from profiler.metrics import CATALOGUE, Exporter, MetricType
 from profiler.result import (
     Energy,

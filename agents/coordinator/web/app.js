@@ -11,7 +11,7 @@ const TIMEOUT_MS = 8000;
 const FOLLOWED_JOBS = 8;
 const TOKEN_KEY = "fleetmark-token";
 const LISTED_RUNS = 100;
-const SUBMIT_COMMAND = "fleetmark submit resnet18 --devices all";
+const SUBMIT_COMMAND = "fleetmark submit torchvision:resnet18 --devices all";
 
 const byId = (id) => document.getElementById(id);
 
@@ -227,7 +227,7 @@ async function loadDevices() {
 
 function drawDevices({ devices, meta }) {
   const join = [
-    h("p", {}, "Run this on the device, with the token in the file that it names:"),
+    h("p", {}, "Copy the agents' token file from the coordinator to the device, then run there:"),
     command(meta.join_command),
   ];
   if (devices.length === 0) {
