@@ -29,11 +29,12 @@ from profiler.sensors.discover import ENERGY_SOURCES
 from profiler.sensors.trace import Series, Trace
 
 _WIDTH = {scope: width for width, scope in enumerate(EnergyScope)}
+_CPU = "cpu"
 _TRUST = {EnergyQuality.COUNTER: 2, EnergyQuality.INTEGRATED: 1, EnergyQuality.ESTIMATE: 0}
 
 
 def summarise_energy(
-    trace: Trace, windows: Sequence[Window], items: int
+    trace: Trace, windows: Sequence[Window], items: int, *, accelerator: str | None = None
 ) -> tuple[Energy | None, str | None]:
     """The energy of the timed windows, from every source that covered them.
 
@@ -44,6 +45,9 @@ def summarise_energy(
         trace: what the sampler read.
         windows: (start, end) of the timed parts, in seconds of ``perf_counter``.
         items: how many went through the model in them, all together; at least 1.
+        accelerator: what the run used, such as ``cpu`` or ``cuda:0``. A GPU and a processor are
+            beside each other, not one within the other: of these two the one that worked leads,
+            and an idle GPU never stands for a run on the CPU. ``None`` when not known.
 
     Returns:
         The energy, and the reasons of the sources that have no figure. Without any figure the
@@ -55,9 +59,12 @@ def summarise_energy(
     if items < 1:
         raise ValueError(f"joules per item need an item, not {items}")
     outcomes = [measure(series, windows, items) for series in trace.series if _counts(series)]
-    figures = sorted((o for o in outcomes if isinstance(o, EnergyFigure)), key=_rank, reverse=True)
+    figures = [outcome for outcome in outcomes if isinstance(outcome, EnergyFigure)]
+    figures.sort(key=lambda figure: _rank(figure, accelerator), reverse=True)
     reasons = [outcome.reason for outcome in outcomes if isinstance(outcome, Missing)]
-    if figures:
+    if figures and _idle(figures[0], accelerator):
+        reasons.append("the energy of an accelerator says nothing about a run on the CPU")
+    elif figures:
         return Energy(headline=figures[0], others=tuple(figures[1:])), "; ".join(reasons) or None
     return None, _no_energy(trace, reasons)
 
@@ -97,9 +104,15 @@ def _counts(series: Series) -> bool:
     return metered and series.channel.scope is not None
 
 
-def _rank(figure: EnergyFigure) -> tuple[int, int, float]:
+def _rank(figure: EnergyFigure, accelerator: str | None) -> tuple[int, int, float]:
     source = figure.provenance
-    return _WIDTH[source.scope], _TRUST[source.quality], figure.energy_joules
+    beside = source.scope is EnergyScope.PACKAGE and accelerator not in (None, _CPU)
+    width = -1 if beside else _WIDTH[source.scope]
+    return width, _TRUST[source.quality], figure.energy_joules
+
+
+def _idle(figure: EnergyFigure, accelerator: str | None) -> bool:
+    return figure.provenance.scope is EnergyScope.ACCELERATOR and accelerator == _CPU
 
 
 def _period(series: Series) -> float:

@@ -92,12 +92,14 @@ def counter_energy(
     wraps_at: float | None = None,
     resolution: float = 0.0,
 ) -> WindowEnergy | Missing:
-    """Joules of a counter between the window's edges, interpolated between the readings there.
+    """Joules of a counter between the window's edges.
 
-    Within the window the counter is exact; what may be off lies at its edges. The counter is up to
-    one update old at each, which is ``2·update_period/T`` of a window T at steady power. And an
-    edge lies between two readings: within that interval the power may have changed by as much as
-    it changed between the intervals around it.
+    The line is drawn through the counter's ticks, the readings that found it moved: those between
+    two ticks of a slow counter tell nothing. Within the window the line is exact; what may be off
+    lies at its edges. A tick is as old as the shorter of ``update_period`` and the time between
+    readings, which is at most ``2·update_period/T`` of a window T at steady power. And an edge lies
+    between two ticks: there the power may have changed by as much as it did in the intervals
+    around it.
 
     Args:
         seconds: of the readings, rising.
@@ -117,22 +119,16 @@ def counter_energy(
         return Missing(_why_broken(seconds, values, line, first, last))
     if line.joules[last] == line.joules[first]:
         return Missing(f"the counter stood still at {values[first]:g} J")
-    inside = max(start, float(seconds[0])), min(end, float(seconds[-1]))
-    edges = [_edge(seconds, line.joules, edge, update_period) for edge in inside]
-    outside = (end - start) - (inside[1] - inside[0])
-    beyond = sum(
-        abs(wanted - got) * edge.watts
-        for wanted, got, edge in zip(window, inside, edges, strict=True)
-    )
-    uncertainty = (
-        sum(edge.watts * update_period + edge.change * edge.interval for edge in edges)
-        + beyond
-        + resolution
-    )
+    ticks = _ticks(seconds, line, first, last)
+    if len(ticks.seconds) < 2:  # noqa: PLR2004 - a difference
+        return Missing("the counter moved only once")
+    age = min(update_period, float(np.median(np.diff(seconds))))
+    opening, closing = _edge(ticks, start, age), _edge(ticks, end, age)
+    unread = max(0.0, float(seconds[0]) - start) + max(0.0, end - float(seconds[-1]))
     return WindowEnergy(
-        joules=edges[1].joules - edges[0].joules + beyond,
-        uncertainty_joules=uncertainty,
-        coverage=1 - outside / (end - start),
+        joules=closing.joules - opening.joules,
+        uncertainty_joules=opening.uncertainty_joules + closing.uncertainty_joules + resolution,
+        coverage=1 - unread / (end - start),
         largest_gap_seconds=_largest_gap(seconds, window),
     )
 
@@ -146,27 +142,47 @@ def _why_broken(seconds: Floats, values: Floats, line: Unwrapped, first: int, la
 
 
 @dataclass(frozen=True)
-class _Edge:
-    """A counter at one edge of the window.
+class _Ticks:
+    """The readings that found a counter moved."""
 
-    ``interval`` is the time between the readings there; ``watts`` is the largest power around the
-    edge and ``change`` its range.
-    """
+    seconds: Floats
+    joules: Floats
+
+
+def _ticks(seconds: Floats, line: Unwrapped, first: int, last: int) -> _Ticks:
+    """The ticks of the unbroken stretch around the readings ``first`` to ``last``."""
+    breaks = np.flatnonzero(line.broken)
+    begin = int(np.max(breaks[breaks < first], initial=-1)) + 1
+    stop = int(np.min(breaks[breaks >= last], initial=len(seconds) - 1)) + 1
+    seconds, joules = seconds[begin:stop], line.joules[begin:stop]
+    moved = np.diff(joules) > 0
+    if moved.all():
+        return _Ticks(seconds, joules)
+    # Nobody saw when the counter came to its first value: that reading is no tick.
+    return _Ticks(seconds[1:][moved], joules[1:][moved])
+
+
+@dataclass(frozen=True)
+class _Edge:
+    """A counter at one edge of the window, and the joules by which that may be off."""
 
     joules: float
-    interval: float
-    watts: float
-    change: float
+    uncertainty_joules: float
 
 
-def _edge(seconds: Floats, joules: Floats, at: float, update_period: float) -> _Edge:
+def _edge(ticks: _Ticks, at: float, age: float) -> _Edge:
+    seconds, joules = ticks.seconds, ticks.joules
     index = int(np.clip(np.searchsorted(seconds, at, side="right") - 1, 0, len(seconds) - 2))
     interval = float(seconds[index + 1] - seconds[index])
-    reach = interval + update_period
-    near = (seconds[1:] >= at - reach) & (seconds[:-1] <= at + reach)
-    watts = np.diff(joules)[near] / np.diff(seconds)[near]
-    highest, change = float(np.max(watts)), float(np.ptp(watts))
-    return _Edge(float(np.interp(at, seconds, joules)), interval, highest, change)
+    watts = np.diff(joules) / np.diff(seconds)
+    inside = float(np.clip(at, seconds[0], seconds[-1]))
+    reach = interval + age
+    near = watts[(seconds[1:] >= inside - reach) & (seconds[:-1] <= inside + reach)]
+    beyond = (at - inside) * float(watts[index])
+    return _Edge(
+        joules=float(np.interp(inside, seconds, joules)) + beyond,
+        uncertainty_joules=float(np.max(near) * age + np.ptp(near) * interval) + abs(beyond),
+    )
 
 
 def power_energy(

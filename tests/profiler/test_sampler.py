@@ -335,10 +335,17 @@ def test_the_parents_pipe_ends_are_closed_after_stop() -> None:
     assert open_files() == before
 
 
-def test_it_dies_with_its_parent() -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        "Sampler.start(only=('system',)); s.wait_ready()",
+        # Stuck in a read it does not see its pipe close: the kernel has to end it.
+        "Sampler.fork(lambda out: os.write(out, b'R') and time.sleep(600)); s.wait_ready()",
+    ],
+)
+def test_it_dies_with_its_parent(start: str) -> None:
     code = (
-        "import time; from profiler.sensors.sampler import Sampler;"
-        "s = Sampler.start(only=('system',)); s.wait_ready();"
+        f"import os, time; from profiler.sensors.sampler import Sampler; s = {start};"
         "print(s.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
