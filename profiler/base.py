@@ -7,7 +7,7 @@ import sys
 from pydantic import BaseModel, ConfigDict
 
 if sys.version_info >= (3, 11):
-    from enum import StrEnum as StrEnum
+    from enum import StrEnum as StrEnum  # noqa: PLC0414 - mypy: a re-export
 else:
     from enum import Enum
 

@@ -44,7 +44,7 @@ class ArtifactError(InputError):
     """A model file that is not what it claims to be, or that is not safe to open."""
 
 
-class RunFailure(FleetmarkError):
+class RunFailure(FleetmarkError):  # noqa: N818 - a failed run is a result, not an error of ours
     """A run that cannot give figures. The subclasses fix ``kind``."""
 
     kind: ClassVar[FailureKind]

@@ -37,7 +37,7 @@ class FailureKind(StrEnum):
 
 
 class RunError(Frozen):
-    """The failure of a run: its kind, a sentence, and the end of what the worker wrote to stderr."""
+    """The failure of a run: its kind, a sentence, and the end of what the worker wrote."""
 
     kind: FailureKind
     message: str

@@ -194,7 +194,7 @@ def _latency(iterations: Iterations, overhead_seconds: float) -> tuple[Latency, 
     return latency, [flag for flag in (clock, flags.not_converged(latency)) if flag]
 
 
-def _run_flags(now: Run, measured: _Measured) -> list[Flag | None]:
+def _run_flags(measured: _Measured) -> list[Flag | None]:
     reports = measured.reports
     unsteady = [r for r in reports if not r.steady]
     longest = max(r.figures.warmup_seconds for r in reports)
@@ -234,11 +234,14 @@ def _summarise(now: Run, measured: _Measured) -> RunResult:
     overhead = max(r.clock_overhead_seconds for r in measured.reports)
     latency, latency_flags = _latency(iterations, overhead)
     items = latency.n * spec.batch_size
+    facts = measured.reports[0].facts
     if measured.trace is not None:
-        energy, energy_reason = summarise_energy(measured.trace, iterations.timed_windows(), items)
+        windows = iterations.timed_windows()
+        energy, energy_reason = summarise_energy(
+            measured.trace, windows, items, accelerator=facts.accelerator
+        )
     else:
         energy, energy_reason = None, "the sampler was off (sample_hertz 0)"
-    facts = measured.reports[0].facts
     elapsed = sum(end - begin for begin, end in iterations.timed_windows())
     now.timed("summarise", start)
     return RunResult(
@@ -270,7 +273,7 @@ def _summarise(now: Run, measured: _Measured) -> RunResult:
         sensors_absent=measured.trace.absent if measured.trace else (),
         sampler=measured.trace.report if measured.trace else None,
         clock_overhead_seconds=overhead,
-        flags=tuple(f for f in (*_run_flags(now, measured), *latency_flags) if f),
+        flags=tuple(f for f in (*_run_flags(measured), *latency_flags) if f),
         environment=read_environment(),
         phases_seconds=now.phases,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,13 +76,13 @@ class Iterations:
             )
 
     @classmethod
-    def load(cls, path: Path) -> Iterations:
+    def load(cls, source: Path | BinaryIO) -> Iterations:
         """Read what ``save`` wrote; pickled arrays are refused.
 
         Raises:
             ValueError: the file holds something else.
         """
-        with np.load(path, allow_pickle=False) as data:
+        with np.load(source, allow_pickle=False) as data:
             return cls(
                 repetition=data["repetition"].astype(np.uint16),
                 warmup=data["warmup"].astype(np.bool_),

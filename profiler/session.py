@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic
@@ -99,10 +100,8 @@ class Worker:
 
     def close(self) -> int:
         """End the whole group, reap, and return the wait status as ``os.waitpid`` gives it."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         code = self.process.wait()
         os.close(self.events)
         self.stderr.join(timeout=2)

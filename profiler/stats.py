@@ -67,7 +67,7 @@ def effective_size(values: NDArray[np.float64], level: float) -> float:
 
 
 def ranks(n: int, level: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
-    """Ranks (1 … n) of the order statistics that bound the percentile, or ``None`` if n is too small.
+    """Ranks (1 … n) of the order statistics that bound the percentile; ``None``: n is too small.
 
     The lower rank is the largest ``l`` with ``P(B <= l - 1) <= alpha / 2``, the upper the smallest
     ``u`` with ``P(B >= u) <= alpha / 2``, for ``B`` binomial(n, level).
@@ -87,7 +87,7 @@ def ranks(n: int, level: float, confidence: float = CONFIDENCE) -> tuple[int, in
 
 
 def needed(level: float, confidence: float = CONFIDENCE) -> int:
-    """The smallest n for which ``ranks`` has an answer: 6 for p50, 36, 72, 368, 3688 for the tail."""
+    """The smallest n for which ``ranks`` answers: 6 for p50; 36, 72, 368, 3688 for the tail."""
     tail = (1 - confidence) / 2
     return math.ceil(math.log(tail) / math.log(max(level, 1 - level)))
 

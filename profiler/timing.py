@@ -1,4 +1,4 @@
-"""The timed loop. Nothing but the call and its synchronisation stands between the two clock reads."""
+"""The timed loop: nothing but the call and its synchronisation is between two clock reads."""
 
 from __future__ import annotations
 

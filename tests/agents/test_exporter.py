@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -46,6 +45,7 @@ from profiler.result import (
     RunStatus,
 )
 from profiler.sensors.base import Channel, Quantity, Reading
+from tests.tools import need_program
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 BUILD = Versions(fleetmark="0.1.0", protocol=1, ray="2.50.0", python="3.11.7")
@@ -285,9 +285,7 @@ def test_what_is_served_is_what_the_catalogue_says(exporter: Exporter, body: byt
 
 @pytest.mark.parametrize("body", [scrape_fleet(full_fleet()), scrape_agent(full_agent())])
 def test_promtool_has_nothing_to_say(body: bytes) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed; it comes with Prometheus")
+    promtool = need_program("promtool")
     check = subprocess.run(
         [promtool, "check", "metrics"], input=body, capture_output=True, check=False, timeout=60
     )

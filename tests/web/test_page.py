@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from urllib.parse import quote
 
-import page_data as data
 import pytest
-from page_browser import Browser
-from page_server import FILES, TOKEN, WEB, Coordinator
 
 from agents.messages import DeviceList, JobList, RunList
 from profiler.result import RunStatus
+from tests.tools import need_program
+from tests.web import page_data as data
+from tests.web.page_browser import Browser
+from tests.web.page_server import FILES, TOKEN, WEB, Coordinator
 
 EXPECTED_COMPLAINTS = re.compile(
     # A browser logs these by itself for every answer of its kind, handled or not.
@@ -28,13 +27,7 @@ NO_OVERFLOW = "document.documentElement.scrollWidth <= window.innerWidth"
 
 @pytest.fixture(scope="module")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if executable is None:
-        reason = "chromium is not installed: the page is not tested"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    browser = Browser(executable, tmp_path_factory.mktemp("profile"))
+    browser = Browser(need_program("chromium"), tmp_path_factory.mktemp("profile"))
     try:
         browser.open_tab()
         yield browser
