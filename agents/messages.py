@@ -216,7 +216,7 @@ class Run(Frozen):
 
 
 class JobState(StrEnum):
-    """Of the runs: ``failed`` when any failed, ``cancelled`` when none did and one was cancelled."""
+    """From the runs: ``failed`` if any failed, ``cancelled`` if none did and one was cancelled."""
 
     QUEUED = "queued"
     RUNNING = "running"

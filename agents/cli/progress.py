@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from typing_extensions import Self
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from typing_extensions import Self
 
 from agents.cli import show
 from agents.client import Client, Unreachable

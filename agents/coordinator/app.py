@@ -8,13 +8,13 @@ import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
 from agents.coordinator.api import Meta, create_app
 from agents.coordinator.auth import Role, Tokens, load_or_create
 from agents.coordinator.database import migrate, open_engine
-from agents.coordinator.fleet import Fleet
 from agents.coordinator.head import Head
 from agents.coordinator.models import MAX_BYTES, ModelStore
 from agents.coordinator.samples import SampleStore
@@ -26,6 +26,9 @@ from agents.supervise import ray_environment
 from profiler.base import Frozen
 from profiler.environment import fleetmark_version
 from profiler.errors import FleetmarkError
+
+if TYPE_CHECKING:
+    from agents.coordinator.fleet import Fleet
 
 WATCH_SECONDS = 1.0
 
@@ -80,7 +83,8 @@ class Stack:
     def __init__(self, settings: Settings, agent_class: type, versions: Versions) -> None:
         self._settings = settings
         self._versions = versions
-        self._fleet = Fleet(agent_class)
+        self._agent_class = agent_class
+        self._fleet: Fleet | None = None
         self._head: Head | None = None
         self.tokens = Tokens(settings.data_dir / "tokens")
         self.adopted = False
@@ -99,7 +103,7 @@ class Stack:
         models = ModelStore(settings.data_dir / "models", settings.max_model_bytes)
         models.prepare()
         try:
-            cluster = self._join_cluster()
+            cluster, fleet = self._join_cluster()
         except BaseException:
             self.stop()
             raise
@@ -107,7 +111,7 @@ class Stack:
             store=store,
             models=models,
             samples=SampleStore(settings.data_dir / "samples"),
-            fleet=self._fleet,
+            fleet=fleet,
             tokens=self.tokens,
             cluster=cluster,
             versions=self._versions,
@@ -130,7 +134,7 @@ class Stack:
         migrate(engine)
         return Store(engine)
 
-    def _join_cluster(self) -> Cluster:
+    def _join_cluster(self) -> tuple[Cluster, Fleet]:
         settings = self._settings
         if settings.ray_address is not None:
             token_path = settings.ray_token_file or Path.home() / ".ray" / "auth_token"
@@ -141,19 +145,24 @@ class Stack:
             self._head = Head(settings.data_dir, token_path, settings.host, settings.ray_port)
             self.adopted = self._head.start()
             address, cluster_id = self._head.address, self._head.cluster_id
-        # Ray reads these in this very process when it connects.
+        # Ray reads these in this very process, while it is imported.
         os.environ.update(
             {k: v for k, v in ray_environment({}, token_path).items() if k.startswith("RAY_")}
         )
+        from agents.coordinator.fleet import Fleet
+
+        self._fleet = Fleet(self._agent_class)
         self._fleet.connect(address)
-        return Cluster(cluster_id=cluster_id, address=address, token=read_secret(token_path))
+        cluster = Cluster(cluster_id=cluster_id, address=address, token=read_secret(token_path))
+        return cluster, self._fleet
 
     def head_running(self) -> bool:
         """Whether Ray's head is well; of an existing cluster that is not ours to judge."""
         return self._head is None or self._head.running()
 
     def stop(self) -> None:
-        self._fleet.disconnect()
+        if self._fleet is not None:
+            self._fleet.disconnect()
         if self._head is not None:
             self._head.stop()
 

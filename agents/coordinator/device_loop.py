@@ -7,10 +7,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from agents.coordinator.calls import Agents, DeviceUnreachableError
 from agents.coordinator.database import StoreFullError
-from agents.coordinator.fleet import DeviceUnreachableError
 from agents.coordinator.presence import Presence
 from agents.coordinator.queue import (
     Abort,
@@ -26,12 +26,12 @@ from agents.coordinator.queue import (
 from agents.coordinator.samples import SampleStore
 from agents.coordinator.store import Store
 from agents.coordinator.transfer import Transfers
-from agents.messages import AgentStatus, Assignment, AttemptKey, Progress, Run, StartAnswer
+from agents.messages import Assignment, AttemptKey, Progress, Run
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError
 from profiler.events import Phase
 from profiler.failure import result_without_figures
-from profiler.result import FailureKind, RunError, RunResult, RunStatus
+from profiler.result import FailureKind, RunError, RunStatus
 from profiler.spec import ArtifactRef
 
 log = logging.getLogger(__name__)
@@ -53,22 +53,6 @@ class Timing(Frozen):
     news: float = 2.0
     retry: float = 1.0
     lease: float = 30.0
-
-
-class Agents(Protocol):
-    """The calls to a device's agent that the loop needs; ``fleet.Fleet`` has them."""
-
-    def ensure_agent(self, device_id: str) -> None: ...
-
-    def status(self, device_id: str, wait_seconds: float, version: int) -> AgentStatus: ...
-
-    def start(self, device_id: str, assignment: Assignment) -> StartAnswer: ...
-
-    def abort(self, device_id: str, key: AttemptKey) -> None: ...
-
-    def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]: ...
-
-    def acknowledge(self, device_id: str, key: AttemptKey) -> None: ...
 
 
 class DeviceLoop:

@@ -2,6 +2,8 @@
 
 Every call has a deadline of its own: Ray leaves a call to a node whose link is cut hanging for
 minutes. Data crosses as JSON text and bytes, validated on arrival; no object of ours is pickled.
+
+To be imported only once the environment holds Ray's settings: it reads them while it is imported.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import Any
 import ray
 import ray.exceptions
 
+from agents.coordinator.calls import DeviceUnreachableError
 from agents.messages import AgentStatus, Assignment, AttemptKey, StartAnswer
 from profiler.errors import FleetmarkError
 from profiler.result import RunResult
@@ -21,10 +24,6 @@ CALL_SECONDS = 10.0
 CREATE_SECONDS = 60.0
 # A chunk of a model may have to cross a slow link.
 CHUNK_SECONDS = 120.0
-
-
-class DeviceUnreachableError(FleetmarkError):
-    """The device's agent did not answer in time."""
 
 
 def resource_of(device_id: str) -> str:

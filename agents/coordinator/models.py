@@ -7,9 +7,8 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
-from typing_extensions import Self
-
 from profiler.artifact import inspect_artifact
+from typing_extensions import Self
 
 from profiler.errors import InputError
 from profiler.spec import ArtifactRef

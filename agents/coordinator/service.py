@@ -12,9 +12,9 @@ from profiler.artifact import onnx_inputs
 
 from agents.coordinator.admission import refuse_versions
 from agents.coordinator.auth import Role, Tokens, sha256
+from agents.coordinator.calls import Agents
 from agents.coordinator.device_loop import DeviceLoop, Timing
 from agents.coordinator.expand import expand, refuse_inputs
-from agents.coordinator.fleet import Fleet
 from agents.coordinator.models import ModelStore
 from agents.coordinator.presence import Presence
 from agents.coordinator.rows import DeviceRecord
@@ -70,7 +70,7 @@ class Coordinator:
         store: Store,
         models: ModelStore,
         samples: SampleStore,
-        fleet: Fleet,
+        fleet: Agents,
         tokens: Tokens,
         cluster: Cluster,
         versions: Versions,
@@ -234,15 +234,9 @@ class Coordinator:
     # --- results -----------------------------------------------------------------------------
 
     def runs(self, limit: int, job_id: str | None, device: str | None) -> RunList:
-        pending = self._with_progress(self._store.pending(limit))
         return RunList(
             runs=self._store.results(limit, job_id, device),
-            pending=tuple(
-                run
-                for run in pending
-                if (job_id is None or run.job_id == job_id)
-                and (device is None or run.device == device)
-            ),
+            pending=self._with_progress(self._store.pending(limit, job_id, device)),
         )
 
     def result(self, run_id: str) -> RunResult:

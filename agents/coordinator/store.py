@@ -252,10 +252,16 @@ class Store:
         query = select(schema.runs).where(schema.runs.c.device_id == device_id)
         return self._runs(query.where(schema.runs.c.state.in_(states)).order_by(schema.runs.c.seq))
 
-    def pending(self, limit: int) -> tuple[Run, ...]:
+    def pending(
+        self, limit: int, job_id: str | None = None, device: str | None = None
+    ) -> tuple[Run, ...]:
         """Runs that are not over, oldest first."""
         states = [state.value for state in RunState if not state.final]
         query = select(schema.runs).where(schema.runs.c.state.in_(states))
+        if job_id is not None:
+            query = query.where(schema.runs.c.job_id == job_id)
+        if device is not None:
+            query = query.where(schema.runs.c.device == device)
         return self._runs(query.order_by(schema.runs.c.seq).limit(limit))
 
     def queued_counts(self) -> dict[str, int]:

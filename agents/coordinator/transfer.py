@@ -6,8 +6,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
+from agents.coordinator.calls import Agents
 from agents.coordinator.models import CHUNK_BYTES, ModelStore
 from profiler.spec import ArtifactRef
 
@@ -17,23 +18,11 @@ KEPT_SECONDS = 60.0
 COMPLETE = -1
 
 
-class Chunks(Protocol):
-    """The calls that a transfer needs; ``fleet.Fleet`` has them."""
-
-    def model_offset(self, device_id: str, digest: str) -> int: ...
-
-    def put(self, chunk: bytes) -> Any: ...
-
-    def send_chunk(
-        self, device_id: str, digest: str, size: int, offset: int, chunk: Any
-    ) -> None: ...
-
-
 class Transfers:
     """Sends models; used by the loops of all devices at once."""
 
     def __init__(
-        self, fleet: Chunks, models: ModelStore, clock: Callable[[], float] = time.monotonic
+        self, fleet: Agents, models: ModelStore, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._fleet = fleet
         self._models = models
