@@ -37,12 +37,13 @@ class Percentile(NamedTuple):
 def autocorrelation(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Autocorrelation at lags 0 … n-1, by FFT; a constant series has none beyond lag 0."""
     n = len(values)
+    if values.min() == values.max():
+        # Apart from rounding: the mean of equal numbers need not be that number.
+        return np.concatenate(([1.0], np.zeros(n - 1)))
     centred = values - values.mean()
     size = 1 << (2 * n - 1).bit_length()
     spectrum = np.fft.rfft(centred, size)
     covariance = np.fft.irfft(spectrum * np.conj(spectrum), size)[:n] / n
-    if covariance[0] <= 0:
-        return np.concatenate(([1.0], np.zeros(n - 1)))
     return np.asarray(covariance / covariance[0], dtype=np.float64)
 
 
