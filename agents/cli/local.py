@@ -16,7 +16,8 @@ from agents.messages import RunList
 from profiler import units
 from profiler.errors import InputError
 from profiler.events import ProgressEvent, WorkerRequest
-from profiler.result import RunStatus
+from profiler.fit import refuse_inputs, refuse_runtime
+from profiler.result import FailureKind, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available, default_runtime
 from profiler.sensors.discover import discover
 from profiler.session import run_worker
@@ -78,7 +79,8 @@ def run(
         memory_limit_bytes=int(memory_limit * 2**20) if memory_limit else None,
         seed=seed,
     )
-    options.refuse_unrunnable(spec, path)
+    refuse_runtime(spec.runtime, ref)
+    refuse_inputs(ref, path, (spec.batch_size,), spec.inputs)
     with tempfile.TemporaryDirectory(prefix="fleetmark-") as work, Bars() as bars:
         request = WorkerRequest(
             run_id=uuid.uuid4().hex[:16],
@@ -99,15 +101,14 @@ def run(
     else:
         show.results([result])
     if result.status is not RunStatus.SUCCEEDED:
-        raise typer.Exit(1)
+        unsupported = result.error and result.error.kind is FailureKind.UNSUPPORTED
+        raise typer.Exit(2 if unsupported else 1)
 
 
 def _one(field: str, text: str) -> int:
     numbers = options.whole_numbers(field, text)
     if len(numbers) != 1:
-        raise InputError(
-            field, text, "is not one number", "Sweeps are for `fleetmark submit`"
-        )
+        raise InputError(field, text, "is not one number", "Sweeps are for `fleetmark submit`")
     return numbers[0]
 
 

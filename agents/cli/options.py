@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from profiler.artifact import inspect_artifact
-from profiler.model_name import parse_model
 from pydantic import BaseModel, ValidationError
 
+from profiler.artifact import inspect_artifact, parse_model
 from profiler.base import StrEnum
 from profiler.errors import InputError
 from profiler.inputs import parse_input

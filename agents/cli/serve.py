@@ -42,6 +42,9 @@ def coordinator(
     database: Annotated[
         str | None, typer.Option(help="SQLAlchemy URL; SQLite in the data directory by default.")
     ] = None,
+    lease: Annotated[
+        float, typer.Option(min=1, help="Seconds of silence after which a device's run is lost.")
+    ] = 30.0,
 ) -> None:
     """Start the coordinator: queue, models, results, page.
 
@@ -72,6 +75,7 @@ def coordinator(
         ray_address=ray_address,
         ray_token_file=ray_token_file,
         database=database,
+        lease_seconds=lease,
     )
     note = connection.note_path(directory)
 

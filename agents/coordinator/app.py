@@ -15,6 +15,7 @@ import uvicorn
 from agents.coordinator.api import Meta, create_app
 from agents.coordinator.auth import Role, Tokens, load_or_create
 from agents.coordinator.database import migrate, open_engine
+from agents.coordinator.device_loop import Timing
 from agents.coordinator.head import Head
 from agents.coordinator.models import MAX_BYTES, ModelStore
 from agents.coordinator.samples import SampleStore
@@ -53,6 +54,7 @@ class Settings(Frozen):
     ray_token_file: Path | None = None
     database: str | None = None
     max_model_bytes: int = MAX_BYTES
+    lease_seconds: float = Timing().lease
 
     @property
     def url(self) -> str:
@@ -115,6 +117,7 @@ class Stack:
             tokens=self.tokens,
             cluster=cluster,
             versions=self._versions,
+            timing=Timing(lease=settings.lease_seconds),
         )
 
     def _refuse_taken_port(self) -> None:

@@ -7,9 +7,9 @@ from itertools import product
 
 from agents.coordinator.rows import DeviceRecord
 from agents.messages import JobRequest
-from profiler.errors import InputError, RunFailure
-from profiler.inputs import SignatureInput, resolve
-from profiler.runtimes.table import can_run, default_runtime
+from profiler.errors import InputError
+from profiler.fit import refuse_runtime
+from profiler.runtimes.table import default_runtime
 from profiler.spec import ArchitectureRef, ArtifactRef, RunSpec, Runtime
 
 MAX_RUNS = 10_000
@@ -95,12 +95,7 @@ def _refuse_runtime(
     devices: tuple[DeviceRecord, ...],
 ) -> None:
     """Refuse what cannot work anywhere; a single device that lacks it gives a failed run."""
-    reason = can_run(runtime, model)
-    if reason is not None:
-        raise InputError(
-            "runtime", runtime, f"cannot run this model: {reason}",
-            f"Use --runtime {default_runtime(model)}",
-        )  # fmt: skip
+    refuse_runtime(runtime, model)
     statuses = [s for d in devices for s in d.inventory.runtimes if s.runtime is runtime]
     if statuses and not any(status.installed for status in statuses):
         first = statuses[0]
@@ -108,21 +103,3 @@ def _refuse_runtime(
             "runtime", runtime, f"is on no chosen device ({first.reason})",
             first.remedy or "Choose another runtime",
         )  # fmt: skip
-
-
-def refuse_inputs(request: JobRequest, signature: tuple[SignatureInput, ...]) -> None:
-    """Hold inputs and batch sizes against what the file itself declares, before anything is queued.
-
-    Raises:
-        InputError: a name, dtype, shape or batch size does not fit.
-    """
-    for batch_size in request.axes.batch_size:
-        try:
-            resolve(signature, batch_size, request.inputs)
-        except RunFailure as error:
-            field, _, problem = str(error).partition(": ")
-            declared = ", ".join(each.describe() for each in signature)
-            raise InputError(
-                field, batch_size if field == "batch_size" else "",
-                problem or str(error), f"The model declares {declared}",
-            ) from error  # fmt: skip

@@ -7,9 +7,9 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
-from profiler.artifact import inspect_artifact
 from typing_extensions import Self
 
+from profiler.artifact import inspect_artifact
 from profiler.errors import InputError
 from profiler.spec import ArtifactRef
 

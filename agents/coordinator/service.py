@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
-from profiler.artifact import onnx_inputs
-
 from agents.coordinator.admission import refuse_versions
 from agents.coordinator.auth import Role, Tokens, sha256
 from agents.coordinator.calls import Agents
 from agents.coordinator.device_loop import DeviceLoop, Timing
-from agents.coordinator.expand import expand, refuse_inputs
+from agents.coordinator.expand import expand
 from agents.coordinator.models import ModelStore
 from agents.coordinator.presence import Presence
 from agents.coordinator.rows import DeviceRecord
@@ -38,8 +36,9 @@ from agents.messages import (
 )
 from profiler.base import Frozen
 from profiler.errors import InputError
+from profiler.fit import refuse_inputs
 from profiler.result import RunResult
-from profiler.spec import ArtifactRef, ModelFormat
+from profiler.spec import ArtifactRef
 
 log = logging.getLogger(__name__)
 
@@ -204,8 +203,8 @@ class Coordinator:
             raise InputError(
                 "model", model.digest, "is not in the model store", "Upload the file first"
             ) from error
-        if stored.format is ModelFormat.ONNX:
-            refuse_inputs(request, onnx_inputs(self.models.path(stored.digest)))
+        path = self.models.path(stored.digest)
+        refuse_inputs(stored, path, request.axes.batch_size, request.inputs)
         return request.model_copy(update={"model": stored})
 
     def jobs(self, limit: int) -> tuple[Job, ...]:

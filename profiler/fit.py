@@ -1,0 +1,52 @@
+"""Whether model, runtime and inputs go together, as far as can be told without an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from profiler.errors import InputError, RunFailure
+from profiler.inputs import Signature, resolve
+from profiler.onnx_file import onnx_inputs
+from profiler.runtimes.table import can_run, default_runtime
+from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec, ModelFormat, Runtime
+
+
+def refuse_runtime(runtime: Runtime, model: ArchitectureRef | ArtifactRef) -> None:
+    """Raises:
+    InputError: the runtime cannot run the model, not even after a conversion.
+    """
+    reason = can_run(runtime, model)
+    if reason is not None:
+        remedy = f"Use --runtime {default_runtime(model)}"
+        raise InputError("runtime", runtime, f"cannot run this model: {reason}", remedy)
+
+
+def refuse_inputs(
+    model: ArchitectureRef | ArtifactRef,
+    path: Path | None,
+    batch_sizes: Sequence[int],
+    inputs: Sequence[InputSpec] | None,
+) -> None:
+    """Hold inputs and batch sizes against what the file itself declares.
+
+    Only ONNX files can be asked without their engine; of others the run finds out.
+
+    Raises:
+        InputError: a name, dtype, shape or batch size does not fit.
+    """
+    if path is None or not isinstance(model, ArtifactRef) or model.format is not ModelFormat.ONNX:
+        return
+    signature = onnx_inputs(path)
+    for batch_size in batch_sizes:
+        try:
+            resolve(signature, batch_size, inputs)
+        except RunFailure as error:
+            raise _misfit(error, signature, batch_size) from error
+
+
+def _misfit(error: RunFailure, signature: Signature, batch_size: int) -> InputError:
+    field, _, problem = str(error).partition(": ")
+    declared = ", ".join(each.describe() for each in signature)
+    value = batch_size if field == "batch_size" else declared
+    return InputError(field, value, problem or str(error), f"The model declares {declared}")

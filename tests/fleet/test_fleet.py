@@ -1,0 +1,294 @@
+"""The whole product on real Ray: two devices with addresses of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from agents.messages import DeviceState, JobRequest, JobState, Run, RunState
+from profiler.result import FailureKind, RunResult, RunStatus
+from profiler.spec import ArchitectureRef, ArtifactRef, Library
+from tests.fleet.hosts import FleetUnderTest, Host, until
+from tests.model_files import FATAL_MODELS, save_torchscript
+from tests.tools import need_program
+
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
+
+
+def request_for(
+    model: ArchitectureRef | ArtifactRef, devices: str, seconds: float = 1.0, **more: object
+) -> JobRequest:
+    values = {"repetitions": 1, "max_time_seconds": seconds, "devices": devices, "model": model}
+    return JobRequest.model_validate(values | more)
+
+
+SQUEEZENET = ArchitectureRef(library=Library.TORCHVISION, name="squeezenet1_1")
+
+
+def until_measuring(fleet: FleetUnderTest, job_id: str) -> Run:
+    """The job's first run, once its worker measures."""
+
+    def measuring() -> Run | None:
+        run = fleet.client().job(job_id).runs[0]
+        assert not run.state.final, run
+        return run if run.progress and run.progress.phase == "measuring" else None
+
+    return until("the run to be measured", measuring)
+
+
+def until_over(fleet: FleetUnderTest, job_id: str, seconds: float = 180) -> list[RunResult]:
+    until("the job to be over", lambda: fleet.client().job(job_id).job.state.final, seconds)
+    found = fleet.client().runs(job_id=job_id)
+    assert not found.pending
+    return list(found.runs)
+
+
+def test_results_from_both_devices(fleet: FleetUnderTest) -> None:
+    done = fleet.cli(
+        "submit", "torchvision:squeezenet1_1", "--devices", "all",
+        "--runtime", "torch,onnxruntime", "--batch-size", "1,2",
+        "--max-time", "0.5", "--repetitions", "1", "--wait", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert len(runs) == 8
+    seen = {(run["device"], run["runtime"], run["batch_size"]) for run in runs}
+    assert len(seen) == 8
+    for run in runs:
+        assert run["status"] == "succeeded"
+        assert run["latency"]["p50"]["low"] <= run["latency"]["p50"]["value"]
+        assert run["threads"] == os.cpu_count()
+        assert run["precision"] == "fp32"
+        # Ray would have set 1.
+        assert run["environment"]["worker_environment"]["OMP_NUM_THREADS"] == str(os.cpu_count())
+    # Exported once per device; the other batch size takes the same file.
+    assert (
+        len({run["model_info"]["converted_digest"] for run in runs if run["runtime"] != "torch"})
+        == 1
+    )
+    assert "measuring" in done.stderr
+
+
+def test_labels_choose_devices(fleet: FleetUnderTest, tmp_path: Path) -> None:
+    model = save_torchscript(tmp_path / "tiny.pt")
+    done = fleet.cli(
+        "submit", str(model), "--devices", "kind=cpu-board,room=lab", "--max-time", "0.2",
+        "--repetitions", "1", "--input", "x:float32:1x8", "--wait", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [run["device"] for run in json.loads(done.stdout)["runs"]] == ["board-a"]
+
+
+def test_a_second_device_of_the_same_name_is_refused(fleet: FleetUnderTest) -> None:
+    done = fleet.network.hub.run(
+        "agent", "--coordinator", fleet.url, "--name", "board-a",
+        "--token-file", str(fleet.data_dir / "tokens" / "agent.token"),
+        "--state-dir", str(fleet.network.directory / "impostor"),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "belongs to another device" in done.stderr
+    assert "--name" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_token_is_refused(fleet: FleetUnderTest, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.token"
+    wrong.write_text("nonsense")
+    wrong.chmod(0o600)
+    done = fleet.network.hub.run(
+        "agent", "--coordinator", fleet.url, "--name", "board-x", "--token-file", str(wrong),
+        "--state-dir", str(fleet.network.directory / "stranger"),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "the token is wrong" in done.stderr
+
+
+@pytest.mark.parametrize("fault", sorted(FATAL_MODELS))
+def test_a_fatal_model_ends_its_run_and_nothing_else(
+    fleet: FleetUnderTest, tmp_path: Path, fault: str
+) -> None:
+    """It raises, loops for ever, crashes, or eats the memory: typed, and the next run works."""
+    kind, make = FATAL_MODELS[fault]
+    ref = fleet.client().upload(make(tmp_path / f"{fault}.pt"))
+    job = fleet.client().submit(
+        request_for(
+            ref,
+            "board-b",
+            timeout_seconds=25 if kind is FailureKind.TIMEOUT else 120,
+            memory_limit_bytes=1500 * 2**20,
+            inputs=[{"name": "x", "dtype": "float32", "shape": [1, 8]}],
+        )
+    )
+    after = fleet.client().submit(request_for(SQUEEZENET, "board-b", 0.2))
+    (result,) = until_over(fleet, job.job.id)
+    assert result.status is RunStatus.FAILED
+    assert result.error is not None
+    assert result.error.kind is kind, result.error
+    assert result.latency is None
+    (next_result,) = until_over(fleet, after.job.id)
+    assert next_result.status is RunStatus.SUCCEEDED, next_result.error
+
+
+def test_kill_9_of_the_worker(fleet: FleetUnderTest) -> None:
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 60)).job
+    until_measuring(fleet, job.id)
+    for pid in fleet.devices["board-a"].find("profiler.worker"):
+        os.kill(pid, signal.SIGKILL)
+    (result,) = until_over(fleet, job.id)
+    assert result.status is RunStatus.FAILED
+    assert result.error is not None
+    assert "SIGKILL" in result.error.message
+    (after,) = until_over(
+        fleet, fleet.client().submit(request_for(SQUEEZENET, "board-a", 0.2)).job.id
+    )
+    assert after.status is RunStatus.SUCCEEDED
+
+
+def test_cancel_ends_the_worker(fleet: FleetUnderTest) -> None:
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 120)).job
+    until_measuring(fleet, job.id)
+    done = fleet.cli("cancel", job.id)
+    assert done.returncode == 0, done.stderr
+    (result,) = until_over(fleet, job.id)
+    assert result.status is RunStatus.CANCELLED
+    until("the worker to end", lambda: not fleet.devices["board-a"].find("profiler.worker"), 20)
+    until("the device to be idle", lambda: _state(fleet, "board-a") is DeviceState.ONLINE, 20)
+
+
+def _state(fleet: FleetUnderTest, name: str) -> DeviceState | None:
+    device = fleet.device(name)
+    return device.state if device else None
+
+
+def _raylet(host: Host) -> int:
+    (pid,) = host.find("raylet/raylet ")
+    return pid
+
+
+def test_a_killed_raylet_costs_an_attempt_and_no_run(fleet: FleetUnderTest) -> None:
+    before = len(fleet.client().runs(limit=1000).runs)
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-b", 15)).job
+    until_measuring(fleet, job.id)
+    os.kill(_raylet(fleet.devices["board-b"]), signal.SIGKILL)
+    until("the attempt to be given up", lambda: _first(fleet, job.id).state is RunState.QUEUED, 60)
+    (result,) = until_over(fleet, job.id, 240)
+    assert result.status is RunStatus.SUCCEEDED, result.error
+    assert result.attempt == 2
+    assert len(fleet.client().runs(limit=1000).runs) == before + 1
+
+
+def _first(fleet: FleetUnderTest, job_id: str) -> Run:
+    return fleet.client().job(job_id).runs[0]
+
+
+def test_a_cut_link_costs_no_run(fleet: FleetUnderTest) -> None:
+    """The device measures on, unseen; when the link is back, the run ends well either way."""
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 12)).job
+    until_measuring(fleet, job.id)
+    fleet.devices["board-a"].link("down")
+    until("the device to be missed", lambda: _state(fleet, "board-a") is DeviceState.OFFLINE, 60)
+    fleet.devices["board-a"].link("up")
+    (result,) = until_over(fleet, job.id, 240)
+    assert result.status is RunStatus.SUCCEEDED, result.error
+    assert len([r for r in fleet.client().runs(limit=1000).runs if r.job_id == job.id]) == 1
+
+
+def test_kill_9_of_the_coordinator_in_mid_run(fleet: FleetUnderTest) -> None:
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 20)).job
+    waiting = fleet.client().submit(request_for(SQUEEZENET, "board-a", 0.2)).job
+    until_measuring(fleet, job.id)
+    fleet.network.hub.kill()
+    time.sleep(2)
+    fleet.start_coordinator()
+    (result,) = until_over(fleet, job.id)
+    assert result.status is RunStatus.SUCCEEDED
+    # The head and the device went on: it is the same attempt, not another one.
+    assert result.attempt == 1
+    (after,) = until_over(fleet, waiting.id)
+    assert after.status is RunStatus.SUCCEEDED
+
+
+def test_prometheus_finds_the_devices_and_the_stored_p50(
+    fleet: FleetUnderTest, tmp_path: Path
+) -> None:
+    prometheus = need_program("prometheus")
+    (result,) = until_over(
+        fleet, fleet.client().submit(request_for(SQUEEZENET, "board-a", 1)).job.id
+    )
+    assert result.latency is not None
+    assert result.latency.p50 is not None
+    token = fleet.data_dir / "tokens" / "metrics.token"
+    shipped = Path(__file__).parents[2] / "deploy" / "prometheus.yml"
+    config = tmp_path / "prometheus.yml"
+    config.write_text(
+        shipped.read_text()
+        .replace("COORDINATOR:8470", f"{fleet.network.hub.address}:8470")
+        .replace("/etc/prometheus/fleetmark-metrics.token", str(token))
+        .replace("15s", "1s")
+        .replace("30s", "1s")
+    )
+    with (tmp_path / "prometheus.log").open("wb") as log:
+        server = subprocess.Popen(
+            [
+                prometheus, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'db'}",
+                "--web.listen-address=127.0.0.1:19090", "--log.level=warn",
+            ],
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
+    try:
+
+        def query(text: str) -> list[dict[str, object]]:
+            try:
+                answer = httpx.get("http://127.0.0.1:19090/api/v1/query", params={"query": text})
+            except httpx.TransportError:
+                return []
+            return list(answer.json().get("data", {}).get("result", []))
+
+        labels = 'device="board-a",model="squeezenet1_1",runtime="torch",batch_size="1",stat="p50"'
+        (found,) = until(
+            "the p50 in Prometheus",
+            lambda: query(f"fleetmark_run_latency_seconds{{{labels}}}"),
+            60,
+        )
+        assert float(found["value"][1]) == pytest.approx(result.latency.p50.value)  # type: ignore[index]
+        up = until(
+            "both agents to be scraped",
+            lambda: len(q := query('up{job="fleetmark-agents"} == 1')) == 2 and q,
+            60,
+        )
+        assert {series["metric"]["device"] for series in up} == {"board-a", "board-b"}  # type: ignore[index]
+        assert len(query("fleetmark_agent_up == 1")) == 2
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_no_secret_in_argv_or_logs(fleet: FleetUnderTest) -> None:
+    secrets = [path.read_text().strip() for path in (fleet.data_dir / "tokens").iterdir()]
+    assert len(secrets) == 4
+    for host in fleet.network.hosts:
+        for pid in host.pids():
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+            assert not any(secret in line for secret in secrets)
+        text = host.log.read_text()
+        assert not any(secret in text for secret in secrets), host.name
+    results = fleet.client().runs(limit=1000).model_dump_json()
+    assert not any(secret in results for secret in secrets)
+
+
+def test_job_states_in_listings(fleet: FleetUnderTest) -> None:
+    done = fleet.cli("jobs", "--json", "--limit", "100")
+    jobs = json.loads(done.stdout)["jobs"]
+    assert {job["state"] for job in jobs} <= {state.value for state in JobState}
+    assert len(jobs) >= 2
+    table = fleet.cli("devices")
+    assert "board-a" in table.stdout
+    assert "\x1b[" not in table.stdout
