@@ -34,9 +34,10 @@ def not_converged(latency: Latency) -> Flag | None:
     half = (latency.p50.high - latency.p50.low) / 2 / latency.p50.value
     if half <= CONVERGED and latency.p50_reason is None:
         return None
+    width = f"the 95 % interval of the median is ±{100 * half:.1f} %, wider than ±1 %"
     return Flag(
         name="not_converged",
-        detail=f"the 95 % interval of the median is ±{100 * half:.1f} %, wider than ±1 %",
+        detail=latency.p50_reason or width,
         advice="raise --max-time, or quieten the device",
     )
 

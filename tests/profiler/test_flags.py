@@ -1,0 +1,75 @@
+"""Each warning appears where it must, stays away where it must, and says what to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from profiler import flags
+from profiler.result import Flag, Interval
+from tests.builders import make_latency
+
+
+def test_every_flag_has_a_detail_and_an_advice() -> None:
+    found = [
+        flags.single_repetition(),
+        flags.not_steady(2, 0.8),
+        flags.not_converged(make_latency(width=0.02)),
+        flags.busy_device(0.5),
+        flags.cpu_fallback("2 operators ran on the CPU"),
+        flags.clock_overhead(1e-6, 1e-6),
+        flags.sampler_lost("killed by signal 9"),
+        flags.memory_pass_failed("crashed with SIGSEGV"),
+    ]
+    names = [flag.name for flag in found if flag]
+    assert len(set(names)) == len(found)
+    for flag in found:
+        assert flag is not None
+        assert flag.detail
+        assert flag.advice
+
+
+@pytest.mark.parametrize(("width", "flagged"), [(0.0, False), (0.0099, False), (0.0101, True)])
+def test_not_converged_is_an_interval_wider_than_one_percent(width: float, flagged: bool) -> None:
+    assert (flags.not_converged(make_latency(width=width)) is not None) is flagged
+
+
+def test_not_converged_tells_the_width() -> None:
+    flag = flags.not_converged(make_latency(width=0.034))
+    assert flag is not None
+    assert "±3.4 %" in flag.detail
+
+
+def test_a_median_without_an_interval_of_its_own_has_not_converged() -> None:
+    reason = "3 effective iterations (3 measured); a 95 % interval needs 6"
+    flag = flags.not_converged(make_latency(width=0, p50_reason=reason))
+    assert flag is not None
+    assert reason in flag.detail
+    assert "wider than" not in flag.detail
+
+
+def test_a_median_of_zero_cannot_be_judged() -> None:
+    zero = Interval(value=0, low=0, high=0)
+    assert flags.not_converged(make_latency(p50=1).model_copy(update={"p50": zero})) is None
+
+
+@pytest.mark.parametrize(("share", "flagged"), [(0.0, False), (0.05, False), (0.051, True)])
+def test_a_busy_device(share: float, flagged: bool) -> None:
+    assert (flags.busy_device(share) is not None) is flagged
+
+
+def test_a_busy_device_tells_the_share() -> None:
+    flag = flags.busy_device(0.372)
+    assert flag is not None
+    assert "37 %" in flag.detail
+
+
+@pytest.mark.parametrize(
+    ("overhead", "median", "flagged"), [(1e-7, 1e-4, False), (1e-7, 9e-5, True), (0, 0, False)]
+)
+def test_the_clock_is_flagged_above_a_thousandth(
+    overhead: float, median: float, flagged: bool
+) -> None:
+    found: Flag | None = flags.clock_overhead(overhead, median)
+    assert (found is not None) is flagged
+    if found is not None:
+        assert "100 ns" in found.detail
