@@ -17,12 +17,14 @@ from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.samples import Iterations
 from profiler.spec import WarmupSpec
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
-from profiler.warmup import is_steady
+from profiler.warmup import WINDOW_SECONDS, is_steady
 
 # Iterations are timed in blocks; between blocks progress is reported and steadiness judged.
 BLOCK_NS = 250_000_000
 # Warm-up may use up to this share of a repetition's budget, so that something is left to measure.
 WARMUP_SHARE = 0.4
+# A window of the warm-up takes no more than this share of the time that the warm-up may take.
+WINDOW_SHARE = 0.25
 # Calls of the memory pass: engines grow their arenas over the first ones.
 MEMORY_CALLS = 3
 
@@ -96,13 +98,16 @@ def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]
     limit = min(plan.warmup.max_seconds, plan.budget_seconds * WARMUP_SHARE)
     if limit <= 0:
         return [], plan.warmup.min_iterations == 0
+    # Two windows must fit into a short warm-up, or it could never be found steady.
+    window = min(WINDOW_SECONDS, limit * WINDOW_SHARE)
     start = perf_counter_ns()
     steady = False
+    latencies: list[float] = []
 
     def enough(stamps: Stamps) -> bool:
         nonlocal steady
-        latencies = [(b - a) / 1e9 for a, b in stamps]
-        steady = len(stamps) >= plan.warmup.min_iterations and is_steady(latencies)
+        latencies.extend((b - a) / 1e9 for a, b in stamps[len(latencies) :])
+        steady = len(stamps) >= plan.warmup.min_iterations and is_steady(latencies, window)
         emit(_progress(Phase.WARMUP, plan, start, stamps))
         return steady
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Two adjacent windows of at least this many iterations and this long; the same for both.
+# Two adjacent windows of at least this many iterations and, unless told otherwise, this long.
 WINDOW_ITERATIONS = 20
 WINDOW_SECONDS = 0.5
 # Steady when the windows differ by less than this, relative to the earlier one.
@@ -14,22 +14,24 @@ MEDIAN_TOLERANCE = 0.01
 QUARTILE_TOLERANCE = 0.05
 
 
-def window_length(latencies: Sequence[float], end: int) -> int | None:
+def window_length(
+    latencies: Sequence[float], end: int, seconds: float = WINDOW_SECONDS
+) -> int | None:
     """Length of the shortest window that ends at ``end`` and is long enough, or ``None``."""
     total = 0.0
     for length in range(1, end + 1):
         total += latencies[end - length]
-        if length >= WINDOW_ITERATIONS and total >= WINDOW_SECONDS:
+        if length >= WINDOW_ITERATIONS and total >= seconds:
             return length
     return None
 
 
-def is_steady(latencies: Sequence[float]) -> bool:
+def is_steady(latencies: Sequence[float], window_seconds: float = WINDOW_SECONDS) -> bool:
     """Whether the last two windows of these latencies (seconds) agree."""
-    late = window_length(latencies, len(latencies))
+    late = window_length(latencies, len(latencies), window_seconds)
     if late is None:
         return False
-    early = window_length(latencies, len(latencies) - late)
+    early = window_length(latencies, len(latencies) - late, window_seconds)
     if early is None:
         return False
     after = np.quantile(latencies[-late:], [0.25, 0.5, 0.75])

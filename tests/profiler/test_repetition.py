@@ -1,0 +1,230 @@
+"""A repetition: cold figures apart, a warm-up that can settle, and what was measured on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from profiler.base import Frozen
+from profiler.errors import ModelError
+from profiler.events import Phase, ProgressEvent
+from profiler.forked import call_in_child
+from profiler.repetition import Plan, RepetitionReport, measure_memory, repeat
+from profiler.result import Memory
+from profiler.runtimes.base import LoadRequest
+from profiler.samples import Iterations
+from profiler.spec import InputSpec, Precision, RunSpec, WarmupSpec
+from tests.builders import RESNET
+
+REQUEST = LoadRequest(
+    model=RESNET,
+    model_path=None,
+    precision=Precision.FP32,
+    accelerator="cpu",
+    threads=1,
+    batch_size=1,
+    inputs=None,
+    seed=0,
+)
+
+
+class FakeModel:
+    """Sleeps for as long as it is told to."""
+
+    inputs = (InputSpec(name="x", dtype="float32", shape=(1, 3)),)
+    precision = "fp32"
+    accelerator = "cpu"
+    threads = 1
+    parameters = 4711
+    fallback = None
+    synchronize = None
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self.call = call
+
+    def outputs(self) -> Sequence[Any]:
+        return ()
+
+    def accelerator_peak_bytes(self) -> tuple[int, int] | None:
+        return None
+
+
+class FakeAdapter:
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+
+    def preload(self) -> None: ...
+
+    def version(self) -> str:
+        return "0"
+
+    def load(self, request: LoadRequest) -> FakeModel:
+        return FakeModel(self._call)
+
+
+def default_plan(samples: Path, **changes: Any) -> Plan:
+    """One repetition as the defaults of the command line make it."""
+    fields = RunSpec.model_fields
+    repetitions = fields["repetitions"].default
+    values = {
+        "index": 0,
+        "repetitions": repetitions,
+        "budget_seconds": fields["max_time_seconds"].default / repetitions,
+        "warmup": WarmupSpec(),
+        "samples_path": samples,
+    }
+    return Plan.model_validate(values | changes)
+
+
+def run(plan: Plan, call: Callable[[], Any]) -> RepetitionReport:
+    return call_in_child(
+        lambda: repeat(FakeAdapter(call), REQUEST, plan, lambda _: None), RepetitionReport, "it"
+    )
+
+
+class _Clock:
+    """Virtual nanoseconds: only the model takes time."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def ns(self) -> int:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now / 1e9
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    found = _Clock()
+    monkeypatch.setattr("profiler.repetition.perf_counter_ns", found.ns)
+    monkeypatch.setattr("profiler.repetition.perf_counter", found.seconds)
+    from profiler import repetition, timing
+
+    def block(call: Any, synchronize: Any, until_ns: int, stamps: Any) -> None:
+        timing.timed_block(call, synchronize, until_ns, stamps, found.ns)
+
+    monkeypatch.setattr(repetition, "timed_block", block)
+    return found
+
+
+def test_a_calm_model_is_found_steady_within_the_default_budget(
+    tmp_path: Path, clock: _Clock
+) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    found = run(default_plan(tmp_path / "r.npz"), call)
+    assert found.steady
+    assert found.figures.warmup_seconds < 0.8
+    assert found.figures.iterations > 0
+
+
+def test_a_model_that_keeps_getting_faster_is_not(tmp_path: Path, clock: _Clock) -> None:
+    latency = 8_000_000.0
+
+    def call() -> None:
+        nonlocal latency
+        latency *= 0.998
+        clock.now += int(latency)
+
+    found = run(default_plan(tmp_path / "r.npz"), call)
+    assert not found.steady
+    assert found.figures.warmup_seconds == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_model_too_slow_for_two_windows_is_not(tmp_path: Path, clock: _Clock) -> None:
+    def call() -> None:
+        clock.now += 100_000_000
+
+    found = run(default_plan(tmp_path / "r.npz"), call)
+    assert not found.steady
+    assert found.figures.iterations >= 1
+
+
+def test_the_budget_is_kept_and_the_lead_in_is_marked(tmp_path: Path, clock: _Clock) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    path = tmp_path / "r.npz"
+    found = run(default_plan(path), call)
+    kept = Iterations.load(path)
+    assert int(kept.warmup.sum()) == found.figures.warmup_iterations
+    assert int((~kept.warmup).sum()) == found.figures.iterations
+    total = found.figures.warmup_seconds + 0.005 * found.figures.iterations
+    assert total == pytest.approx(2.0, abs=0.011)
+    assert found.figures.median_seconds == pytest.approx(0.005)
+    assert found.figures.first_inference_seconds == pytest.approx(0.005)
+    # The first inference is a figure of its own and no row of the file.
+    assert len(kept.latency_ns) == found.figures.warmup_iterations + found.figures.iterations
+
+
+def test_no_warm_up_when_none_is_wanted(tmp_path: Path, clock: _Clock) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    plan = default_plan(tmp_path / "r.npz", warmup=WarmupSpec(min_iterations=0, max_seconds=0))
+    found = run(plan, call)
+    assert found.figures.warmup_iterations == 0
+    assert found.steady
+
+
+def test_one_iteration_longer_than_the_budget_is_still_a_measurement(
+    tmp_path: Path, clock: _Clock
+) -> None:
+    def call() -> None:
+        clock.now += 30_000_000_000
+
+    found = run(default_plan(tmp_path / "r.npz"), call)
+    assert found.figures.iterations == 1
+
+
+class _Told(Frozen):
+    events: tuple[ProgressEvent, ...]
+
+
+def test_progress_only_grows_and_ends_with_the_repetition(tmp_path: Path, clock: _Clock) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    plan = default_plan(tmp_path / "r.npz", index=1, repetitions=2)
+
+    def told() -> _Told:
+        events: list[ProgressEvent] = []
+        repeat(FakeAdapter(call), REQUEST, plan, events.append)
+        return _Told(events=tuple(events))
+
+    events = call_in_child(told, _Told, "it").events
+    assert events[0].phase is Phase.LOADING
+    assert {e.phase for e in events} == {Phase.LOADING, Phase.WARMUP, Phase.MEASURING}
+    fractions = [e.fraction for e in events]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0.5
+    assert 0.9 < fractions[-1] <= 1.0
+
+
+def test_a_model_that_raises_has_a_typed_failure(tmp_path: Path) -> None:
+    def call() -> None:
+        raise ValueError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(ModelError, match="ValueError: mat1 and mat2"):
+        run(default_plan(tmp_path / "r.npz"), call)
+
+
+def test_the_memory_pass_sees_what_the_calls_hold() -> None:
+    def call() -> None:
+        block = bytearray(96 * 2**20)
+        time.sleep(0)
+        del block
+
+    found = call_in_child(lambda: measure_memory(FakeAdapter(call), REQUEST), Memory, "it")
+    assert found.peak_rss_bytes is not None
+    assert found.rss_before_load_bytes is not None
+    assert found.peak_rss_bytes - found.rss_before_load_bytes > 80 * 2**20
+    assert found.accelerator_peak_allocated_bytes is None
+    assert found.accelerator_reason == "ran on cpu"
