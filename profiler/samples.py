@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,11 +84,38 @@ class Iterations:
 
         Raises:
             ValueError: the file holds something else.
+            OSError: it cannot be read at all.
         """
-        with np.load(source, allow_pickle=False) as data:
-            return cls(
-                repetition=data["repetition"].astype(np.uint16),
-                warmup=data["warmup"].astype(np.bool_),
-                start_ns=data["start_ns"].astype(np.int64),
-                latency_ns=data["latency_ns"].astype(np.int64),
-            )
+        try:
+            if isinstance(source, Path):
+                with source.open("rb") as file:
+                    return cls(**_columns(file))
+            return cls(**_columns(source))
+        except _UNREADABLE as error:
+            raise ValueError(f"no iterations are in it: {error}") from error
+
+
+_DTYPES = {
+    "repetition": np.uint16,
+    "warmup": np.bool_,
+    "start_ns": np.int64,
+    "latency_ns": np.int64,
+}
+# What NumPy and zipfile raise for files that are cut short, damaged or something else.
+_UNREADABLE = (
+    ValueError, KeyError, TypeError, EOFError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+
+
+def _columns(file: BinaryIO) -> dict[str, Any]:
+    data = np.load(file, allow_pickle=False)
+    if not isinstance(data, np.lib.npyio.NpzFile):
+        raise TypeError("an array, not an archive of them")
+    with data:
+        columns = {name: data[name] for name in _DTYPES}
+    rows = columns["latency_ns"].shape
+    for name, dtype in _DTYPES.items():
+        if columns[name].dtype != dtype or columns[name].shape != rows or len(rows) != 1:
+            raise ValueError(f"{name} is {columns[name].dtype} of shape {columns[name].shape}")
+    return columns
