@@ -64,7 +64,8 @@ def describe_exit(status: int, what: str) -> RunFailure:
     if not os.WIFSIGNALED(status):
         return ModelError(f"{what} ended itself with exit code {os.waitstatus_to_exitcode(status)}")
     number = os.WTERMSIG(status)
-    name = signal.Signals(number).name
+    # Most real-time signals have no name.
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     if number == signal.SIGKILL:
         return OutOfMemory(f"{what} was killed (SIGKILL), as the kernel does when memory runs out")
     return ModelError(f"{what} crashed with {name}")
@@ -125,7 +126,10 @@ def _child(function: Callable[[], Answer], writer: int) -> None:
             pipe.write(message)
         code = 0
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        # No atexit handlers: they belong to the parent, and an engine's may hang.
-        os._exit(code)
+        try:
+            # A model may have closed or replaced either; that is no way out of here.
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            # No atexit handlers: they belong to the parent, and an engine's may hang.
+            os._exit(code)
