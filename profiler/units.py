@@ -7,21 +7,35 @@ import math
 NOTHING = "—"
 
 
+Steps = tuple[tuple[float, str], ...]
+
+TIME: Steps = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+
+
+def _rounded(value: float) -> float:
+    """To three significant digits; what stands before the point is kept whole."""
+    return float(f"{value:.2e}") if abs(value) < 1000 else round(value)  # noqa: PLR2004
+
+
 def _three_digits(value: float) -> str:
     """Three significant digits, without an exponent."""
+    # Rounded first: 9.996 is 10.0, which has one decimal fewer.
+    value = _rounded(value)
     if value == 0:
         return "0"
-    digits = max(0, 2 - math.floor(math.log10(abs(value))))
-    text = f"{value:.{digits}f}"
-    # 9.995 rounds up to four digits; once more with the decimals that 10.0 needs.
-    return f"{value:.{max(0, digits - 1)}f}" if len(text.replace(".", "").strip("0-")) > 3 else text  # noqa: PLR2004
+    return f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
 
 
-def _scaled(value: float, steps: tuple[tuple[float, str], ...]) -> str:
+def _step(value: float, steps: Steps) -> tuple[float, str]:
+    """The largest unit that the value, as it will be shown, reaches; else the smallest."""
     for factor, unit in steps:
-        if abs(value) >= factor:
-            return f"{_three_digits(value / factor)} {unit}"
-    factor, unit = steps[-1]
+        if abs(_rounded(value / factor)) >= 1:
+            return factor, unit
+    return steps[-1]
+
+
+def _scaled(value: float, steps: Steps) -> str:
+    factor, unit = _step(value, steps)
     return f"{_three_digits(value / factor)} {unit}"
 
 
@@ -29,14 +43,16 @@ def seconds(value: float | None) -> str:
     """``0.0164`` → ``16.4 ms``."""
     if value is None:
         return NOTHING
-    return _scaled(value, ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")))
+    return _scaled(value, TIME)
 
 
 def bytes_(value: float | None) -> str:
     """``123_000_000`` → ``117 MiB``."""
     if value is None:
         return NOTHING
-    return _scaled(value, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")))
+    if abs(value) < 2**10:
+        return f"{value:.0f} B"
+    return _scaled(value, ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")))
 
 
 def joules(value: float | None) -> str:
@@ -50,7 +66,9 @@ def count(value: float | None) -> str:
     """``11_689_512`` → ``11.7 M``."""
     if value is None:
         return NOTHING
-    return _scaled(value, ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))).strip()
+    if abs(value) < 1000:  # noqa: PLR2004
+        return f"{value:.0f}"
+    return _scaled(value, ((1e9, "G"), (1e6, "M"), (1e3, "k")))
 
 
 def rate(value: float | None) -> str:
@@ -65,9 +83,6 @@ def percent(value: float) -> str:
 
 def interval(value: float, low: float, high: float) -> str:
     """``16.4 ms [16.2, 16.9]``: the bounds in the unit of the value."""
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")):
-        if value >= factor or unit == "ns":
-            parts = (_three_digits(x / factor) for x in (value, low, high))
-            middle, lower, upper = parts
-            return f"{middle} {unit} [{lower}, {upper}]"
-    raise AssertionError("unreachable")
+    factor, unit = _step(value, TIME)
+    middle, lower, upper = (_three_digits(x / factor) for x in (value, low, high))
+    return f"{middle} {unit} [{lower}, {upper}]"
