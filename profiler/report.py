@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from profiler import units
 from profiler.base import Frozen
@@ -119,18 +120,32 @@ def _winner(first: RunResult, second: RunResult) -> str:
             f"{on} has the lowest median ({units.seconds(a.value)}), but its interval overlaps "
             f"that of {second.model} in {second.runtime} ({units.seconds(b.value)})."
         )
+    factor = f"{b.value / a.value:.1f} times as fast as" if a.value > 0 else "ahead of"
     return (
-        f"{on} is fastest: {units.seconds(a.value)} an inference, {b.value / a.value:.1f} times as "
-        f"fast as {second.model} in {second.runtime}."
+        f"{on} is fastest: {units.seconds(a.value)} an inference, {factor} "
+        f"{second.model} in {second.runtime}."
     )
 
 
 def _foretold(ranked: Sequence[RunResult]) -> str:
+    """Only an order that the intervals tell apart can have been predicted."""
     sizes = [r.model_info.parameters for r in ranked]
-    known = [(r, size) for r, size in zip(ranked, sizes, strict=True) if size is not None]
-    by_size = [r.model for r, _ in sorted(known, key=lambda pair: pair[1])]
-    by_time = [r.model for r, _ in known]
-    listed = ", ".join(f"{r.model} {units.count(size)}" for r, size in known)
-    if by_size == by_time:
-        return f"The parameter counts ({listed}) predicted this order."
-    return f"The parameter counts ({listed}) did not predict this order."
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
+        return "Not every parameter count is known, so nothing can be said of their order."
+    pairs = list(combinations(zip(ranked, known, strict=True), 2))
+    clear = [(a[1], b[1]) for a, b in pairs if _apart(a[0], b[0])]
+    listed = ", ".join(
+        f"{r.model} {units.count(size)}" for r, size in zip(ranked, known, strict=True)
+    )
+    if any(faster > slower for faster, slower in clear):
+        return f"The parameter counts ({listed}) did not predict this order."
+    if len(clear) < len(pairs):
+        return f"The parameter counts ({listed}) do not contradict what the intervals tell apart."
+    return f"The parameter counts ({listed}) predicted this order."
+
+
+def _apart(faster: RunResult, slower: RunResult) -> bool:
+    a = faster.latency.p50 if faster.latency else None
+    b = slower.latency.p50 if slower.latency else None
+    return a is not None and b is not None and a.high < b.low
