@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
-import click
 import typer
 
 from agents.cli import demo, doctor, fleet, local, serve, show
@@ -15,6 +15,9 @@ from profiler.errors import FleetmarkError, InputError
 BAD_INPUT = 2
 FAILED = 1
 INTERRUPTED = 130
+# What is wrong with the command line itself. Typer stood on click and then took it in: the class
+# has moved from one to the other, and only its descendants have kept their names.
+_USAGE_ERROR: Any = next(k for k in typer.BadParameter.__mro__ if k.__name__ == "ClickException")
 # What the API calls the user's mistake.
 CLIENT_ERRORS = (400, 401, 403, 404, 409, 422)
 
@@ -67,11 +70,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """The exit status: 0, 1 when a run or the fleet failed, 2 for bad input, 130 for Ctrl-C."""
     try:
-        status = app(arguments, standalone_mode=False)
-    except click.ClickException as error:
+        status = app(arguments, prog_name="fleetmark", standalone_mode=False)
+    except _USAGE_ERROR as error:
         error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
+        return int(error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except FleetmarkError as error:
         show.note(f"fleetmark: {error}")
