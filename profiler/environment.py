@@ -19,7 +19,7 @@ PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "onnxruntime-gpu", "o
 KEPT_VARIABLES = (
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "XDG_CACHE_HOME", "LD_LIBRARY_PATH",
     "LD_PRELOAD", "PYTHONPATH", "CUDA_HOME", "CUDA_PATH", "NVIDIA_VISIBLE_DEVICES",
-    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "MALLOC_CONF", "FLEETMARK_FAULT",
+    "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "MALLOC_CONF",
 )  # fmt: skip
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -118,8 +118,19 @@ def fleetmark_version() -> str:
         return "unknown"
 
 
-def read_environment(root: Path = Path("/"), accelerator_name: str | None = None) -> Environment:
-    """The fingerprint, as seen from the calling process."""
+def read_environment(
+    root: Path = Path("/"),
+    accelerator_name: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Environment:
+    """The fingerprint.
+
+    Args:
+        root: of the filesystem that describes the device.
+        accelerator_name: as its driver tells it.
+        variables: the worker's environment; ``None`` when the caller is the worker.
+    """
+    seen = os.environ if variables is None else variables
     return Environment(
         os=platform.platform(terse=True),
         kernel=platform.release(),
@@ -133,7 +144,7 @@ def read_environment(root: Path = Path("/"), accelerator_name: str | None = None
         governors=governors(root),
         python=platform.python_version(),
         packages=package_versions(),
-        worker_environment={k: os.environ[k] for k in RECORDED_VARIABLES if k in os.environ},
+        worker_environment={k: seen[k] for k in RECORDED_VARIABLES if k in seen},
         load_average_1m=load_average(root),
         cpu_pressure_avg10=cpu_pressure(root),
         accelerator_name=accelerator_name,

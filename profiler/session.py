@@ -62,8 +62,7 @@ class TailReader(threading.Thread):
 class Worker:
     """A running worker process and its channels."""
 
-    def __init__(self, request: WorkerRequest, python: str, base: Mapping[str, str]) -> None:
-        threads = request.spec.threads or len(os.sched_getaffinity(0))
+    def __init__(self, request: WorkerRequest, python: str, variables: Mapping[str, str]) -> None:
         events_reader, events_writer = os.pipe()
         stderr_reader, stderr_writer = os.pipe()
         try:
@@ -73,7 +72,7 @@ class Worker:
                 stdout=stderr_writer,
                 stderr=stderr_writer,
                 pass_fds=(events_writer,),
-                env=worker_environment(base, threads),
+                env=dict(variables),
                 # A group of its own: the model's children end with it.
                 start_new_session=True,
             )
@@ -187,21 +186,26 @@ def run_worker(
         base_environment: where the worker's environment is taken from; ``os.environ`` by default.
     """
     started_at = datetime.now(timezone.utc)
+    threads = request.spec.threads or len(os.sched_getaffinity(0))
+    base = os.environ if base_environment is None else base_environment
+    variables = worker_environment(base, threads)
     try:
-        return _run_once(
-            request, on_progress, cancel or threading.Event(), python, base_environment
-        )
+        return _run_once(request, on_progress, cancel or threading.Event(), python, variables)
     except RunCancelled:
         error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
-        return _without_figures(request, error, started_at, RunStatus.CANCELLED)
+        return _without_figures(request, variables, error, started_at, RunStatus.CANCELLED)
     except _Ended as ended:
         failure = ended.failure
         error = RunError(kind=failure.kind, message=str(failure), stderr_tail=ended.stderr_tail)
-        return _without_figures(request, error, started_at, RunStatus.FAILED)
+        return _without_figures(request, variables, error, started_at, RunStatus.FAILED)
 
 
 def _without_figures(
-    request: WorkerRequest, error: RunError, started_at: datetime, status: RunStatus
+    request: WorkerRequest,
+    variables: Mapping[str, str],
+    error: RunError,
+    started_at: datetime,
+    status: RunStatus,
 ) -> RunResult:
     return result_without_figures(
         run_id=request.run_id,
@@ -212,7 +216,7 @@ def _without_figures(
         status=status,
         error=error,
         started_at=started_at,
-        environment=read_environment(),
+        environment=read_environment(variables=variables),
     )
 
 
@@ -228,12 +232,11 @@ def _run_once(
     on_progress: OnProgress,
     cancel: threading.Event,
     python: str,
-    base_environment: Mapping[str, str] | None,
+    variables: Mapping[str, str],
 ) -> RunResult:
-    base = os.environ if base_environment is None else base_environment
     deadline = monotonic() + request.spec.timeout_seconds
     try:
-        worker = Worker(request, python, base)
+        worker = Worker(request, python, variables)
     except DeviceError as error:
         raise _Ended(error, "") from error
     failure: RunFailure | None = None

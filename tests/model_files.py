@@ -10,13 +10,21 @@ from profiler.result import FailureKind
 
 
 def save_torchscript(path: Path, module: object | None = None) -> Path:
-    """Script a module (a small linear one by default) and save it; its input is (N, 8) float32."""
+    """Script a module (a small linear one by default) and save it; ``x`` is (N, 8) float32."""
     import torch
+
+    class Small(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(x)
 
     with warnings.catch_warnings():
         # torch calls TorchScript deprecated; users have such files all the same.
         warnings.simplefilter("ignore")
-        chosen = module if module is not None else torch.nn.Linear(8, 4)
+        chosen = module if module is not None else Small()
         torch.jit.save(torch.jit.script(chosen), str(path))
     return path
 

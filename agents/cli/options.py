@@ -9,10 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from profiler.artifact import inspect_artifact, parse_model
 from profiler.base import StrEnum
 from profiler.errors import InputError
-from profiler.inputs import parse_input
 from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -66,6 +64,8 @@ def _whole(field: str, text: str) -> int:
 
 
 def inputs(texts: Iterable[str] | None) -> tuple[InputSpec, ...] | None:
+    from profiler.inputs import parse_input  # NumPy; not on the way to --help
+
     parsed = tuple(parse_input(text) for text in texts or ())
     return parsed or None
 
@@ -76,6 +76,8 @@ def model(text: str, seed: int) -> tuple[ArchitectureRef | ArtifactRef, Path | N
     Raises:
         InputError: it is neither an architecture nor a model file that is safe to open.
     """
+    from profiler.artifact import inspect_artifact, parse_model
+
     found = parse_model(text, seed)
     if isinstance(found, Path):
         return inspect_artifact(found, found.name), found

@@ -11,6 +11,7 @@ import os
 import shutil
 import threading
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 from agents.device.cache import ModelCache
@@ -19,7 +20,8 @@ from agents.device.outbox import Outbox
 from agents.device.telemetry import AgentState, start_metrics
 from agents.messages import AgentStatus, Assignment, AttemptKey, Progress, StartAnswer
 from profiler.events import Phase, ProgressEvent, WorkerRequest
-from profiler.result import RunResult
+from profiler.failure import result_without_figures
+from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.samples import FILE_NAME
 from profiler.session import new_work_dir, run_worker
 from profiler.spec import ArtifactRef
@@ -127,10 +129,10 @@ class DeviceAgent:
     def _run(self, key: AttemptKey, assignment: Assignment) -> None:
         try:
             self._measure(key, assignment)
-        except Exception:
-            # Nobody waits for this thread. Without a result in the outbox the coordinator sees
-            # that the run is gone, and starts it again; the reason is in Ray's log of the actor.
-            log.exception("run %s was lost", key.run_id)
+        except Exception as error:
+            # Nobody waits for this thread, so what goes wrong in it must become the run's result.
+            log.exception("run %s failed on this device", key.run_id)
+            self._outbox.put(key, _device_failure(key, assignment, error), None)
         finally:
             with self._news:
                 self._current = None
@@ -180,3 +182,20 @@ class DeviceAgent:
             self._progress_at = now
             self._progress = Progress.model_validate(event.model_dump(exclude={"kind"}))
             self._changed()
+
+
+def _device_failure(key: AttemptKey, assignment: Assignment, error: Exception) -> RunResult:
+    """The result of a run that the agent itself could not carry out."""
+    message = f"the agent could not carry out the run: {type(error).__name__}: {error}"
+    return result_without_figures(
+        run_id=key.run_id,
+        attempt=key.attempt,
+        job_id=assignment.job_id,
+        device=assignment.device,
+        spec=assignment.spec,
+        status=RunStatus.FAILED,
+        error=RunError(kind=FailureKind.DEVICE_ERROR, message=message),
+        started_at=datetime.now(timezone.utc),
+        environment=None,
+        environment_reason="the run did not begin",
+    )

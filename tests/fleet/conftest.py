@@ -15,13 +15,14 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FleetUnderTest]:
     """A coordinator and two devices on hosts of their own."""
     directory: Path = tmp_path_factory.mktemp("fleet")
     network = Network(directory)
+    running = FleetUnderTest(network)
     try:
-        running = FleetUnderTest(network)
         running.start_coordinator()
         running.start_device("board-a", "room=lab", "kind=cpu-board")
         running.start_device("board-b", "room=hall", "kind=cpu-board")
         running.until_online("board-a", "board-b")
         yield running
     finally:
+        running.close()
         left = network.close()
     assert not left, f"processes were left behind: {left}"

@@ -187,6 +187,7 @@ class FleetUnderTest:
         self.data_dir = network.directory / "data"
         self.url = f"http://{network.hub.address}:{PORT}"
         self.devices: dict[str, Host] = {}
+        self._client: Client | None = None
 
     def start_coordinator(self) -> None:
         hub = self.network.hub
@@ -224,7 +225,13 @@ class FleetUnderTest:
         return self.network.hub.run(*arguments, *options, seconds=seconds)
 
     def client(self) -> Client:
-        return Client(self.url, self.token())
+        if self._client is None:
+            self._client = Client(self.url, self.token())
+        return self._client
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
 
     def device(self, name: str) -> Device | None:
         found = {device.name: device for device in self.client().devices().devices}
