@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
@@ -23,7 +24,7 @@ from agents.messages import (
     RunList,
 )
 from profiler.base import Frozen
-from profiler.errors import FleetmarkError
+from profiler.errors import FleetmarkError, InputError
 from profiler.result import RunResult
 from profiler.spec import ArtifactRef
 
@@ -49,6 +50,31 @@ class ApiError(FleetmarkError):
         super().__init__(f"{where}{problem.problem}. {problem.remedy}")
 
 
+def _checked_url(text: str) -> httpx.URL:
+    """Raises:
+    InputError: it is no URL of a host.
+    """
+    remedy = "Write http://HOST:PORT"
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise InputError("coordinator", text, "is no URL", remedy) from error
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise InputError("coordinator", text, "is no URL", remedy)
+    return url
+
+
+def _segment(text: str) -> str:
+    """What a user typed as one part of a path: it must not become another path.
+
+    Raises:
+        InputError: it can be no name and no id.
+    """
+    if text.strip(".") == "":
+        raise InputError("id", text, "is no name and no id", "The listings show them")
+    return quote(text, safe="")
+
+
 def _problem(response: httpx.Response) -> Problem:
     try:
         return Problem.model_validate_json(response.content)
@@ -66,12 +92,18 @@ class Client:
         url: such as ``http://host:8470``.
         token: bearer token.
         transport: for tests.
+
+    Raises:
+        InputError: ``url`` is none.
+        FleetmarkError: ``token`` cannot be one.
     """
 
     def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
+        if not token.isascii() or not token.isprintable():
+            raise FleetmarkError("the token has characters that no token of a coordinator has")
         self._http = httpx.Client(
-            base_url=self.url,
+            base_url=_checked_url(url),
             headers={"Authorization": f"Bearer {token}"},
             timeout=TIMEOUT_SECONDS,
             transport=transport,
@@ -90,7 +122,9 @@ class Client:
         params: Mapping[str, str | int] | None = None,
     ) -> Answer:
         content = body.model_dump_json().encode() if body is not None else None
-        response = self._send(method, path, content=content, params=params)
+        return self._parse(self._send(method, path, content=content, params=params), answer)
+
+    def _parse(self, response: httpx.Response, answer: type[Answer]) -> Answer:
         try:
             return answer.model_validate_json(response.content)
         except ValidationError as error:
@@ -118,10 +152,6 @@ class Client:
                 timeout=timeout,
                 headers={"Content-Type": media_type},
             )
-        except httpx.InvalidURL as error:
-            raise FleetmarkError(f"{self.url!r} is no URL: {error}") from error
-        except httpx.UnsupportedProtocol as error:
-            raise FleetmarkError(f"{self.url!r} is no URL; write http://HOST:PORT") from error
         except httpx.TransportError as error:
             raise Unreachable(f"no coordinator answers at {self.url} ({error})") from error
         if response.is_error:
@@ -134,14 +164,14 @@ class Client:
         return self._call("POST", "/api/v1/devices", Admission, body=registration)
 
     def heartbeat(self, device_id: str, beat: Heartbeat) -> HeartbeatAnswer:
-        path = f"/api/v1/devices/{device_id}/heartbeat"
+        path = f"/api/v1/devices/{_segment(device_id)}/heartbeat"
         return self._call("POST", path, HeartbeatAnswer, body=beat)
 
     def devices(self) -> DeviceList:
         return self._call("GET", "/api/v1/devices", DeviceList)
 
     def remove_device(self, name: str) -> None:
-        self._send("DELETE", f"/api/v1/devices/{name}")
+        self._send("DELETE", f"/api/v1/devices/{_segment(name)}")
 
     # --- models and jobs ---------------------------------------------------------------------
 
@@ -161,7 +191,7 @@ class Client:
             timeout=UPLOAD_TIMEOUT,
             media_type="application/octet-stream",
         )
-        return ArtifactRef.model_validate_json(response.content)
+        return self._parse(response, ArtifactRef)
 
     def submit(self, request: JobRequest) -> JobWithRuns:
         return self._call("POST", "/api/v1/jobs", JobWithRuns, body=request)
@@ -170,10 +200,10 @@ class Client:
         return self._call("GET", "/api/v1/jobs", JobList, params={"limit": limit})
 
     def job(self, job_id: str) -> JobWithRuns:
-        return self._call("GET", f"/api/v1/jobs/{job_id}", JobWithRuns)
+        return self._call("GET", f"/api/v1/jobs/{_segment(job_id)}", JobWithRuns)
 
     def cancel(self, job_id: str) -> Job:
-        return self._call("POST", f"/api/v1/jobs/{job_id}/cancel", Job)
+        return self._call("POST", f"/api/v1/jobs/{_segment(job_id)}/cancel", Job)
 
     # --- results -----------------------------------------------------------------------------
 
@@ -188,7 +218,7 @@ class Client:
         return self._call("GET", "/api/v1/runs", RunList, params=params)
 
     def result(self, run_id: str) -> RunResult:
-        return self._call("GET", f"/api/v1/runs/{run_id}", RunResult)
+        return self._call("GET", f"/api/v1/runs/{_segment(run_id)}", RunResult)
 
     def metrics(self) -> str:
         return self._send("GET", "/metrics").text
