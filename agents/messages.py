@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from profiler.base import Frozen, StrEnum
 from profiler.events import Phase
@@ -26,9 +27,21 @@ from profiler.spec import (
 PROTOCOL_VERSION = 1
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9.\-]{0,61}[a-z0-9])?$"
-LABEL_KEY_PATTERN = r"^[a-z][a-z0-9_.\-]{0,62}$"
-LABEL_VALUE_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}$"
+LABEL_KEY = re.compile(r"[a-z][a-z0-9_.\-]{0,62}")
+LABEL_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
 
+
+def _plain_labels(value: dict[str, str]) -> dict[str, str]:
+    for key, text in value.items():
+        if not LABEL_KEY.fullmatch(key) or not LABEL_VALUE.fullmatch(text):
+            raise ValueError(
+                f"{key}={text!r} is no label; use lower-case keys and plain values, "
+                "such as room=lab"
+            )
+    return value
+
+
+Labels = Annotated[dict[str, str], AfterValidator(_plain_labels)]
 
 # --- devices ---------------------------------------------------------------------------------
 
@@ -64,24 +77,11 @@ class Registration(Frozen):
 
     name: str = Field(pattern=NAME_PATTERN)
     device_key: str = Field(min_length=32, max_length=128)
-    labels: dict[str, str] = Field(default_factory=dict)
+    labels: Labels = Field(default_factory=dict)
     versions: Versions
     inventory: Inventory
-    address: str
+    address: str = Field(min_length=1, max_length=255)
     metrics_port: int = Field(ge=1, le=65535)
-
-    @field_validator("labels")
-    @classmethod
-    def _plain_labels(cls, value: dict[str, str]) -> dict[str, str]:
-        import re
-
-        for key, text in value.items():
-            if not re.match(LABEL_KEY_PATTERN, key) or not re.match(LABEL_VALUE_PATTERN, text):
-                raise ValueError(
-                    f"{key}={text!r} is no label; use lower-case keys and plain values, "
-                    "such as room=lab"
-                )
-        return value
 
 
 class Admission(Frozen):
@@ -139,12 +139,19 @@ class Device(Frozen):
 
 
 class Axes(Frozen):
-    """Swept parameters: one run per device and point. Duplicates are refused."""
+    """Swept parameters: one run per device and point. Duplicates are refused.
+
+    No ``runtime`` means the model's own; the others have at least one value.
+    """
 
     runtime: tuple[Runtime, ...] = ()
-    precision: tuple[Precision, ...] = (Precision.FP32,)
-    batch_size: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = (1,)
-    threads: tuple[Annotated[int, Field(ge=1, le=1024)] | None, ...] = (None,)
+    precision: tuple[Precision, ...] = Field(default=(Precision.FP32,), min_length=1)
+    batch_size: tuple[Annotated[int, Field(ge=1, le=65_536)], ...] = Field(
+        default=(1,), min_length=1
+    )
+    threads: tuple[Annotated[int, Field(ge=1, le=1024)] | None, ...] = Field(
+        default=(None,), min_length=1
+    )
 
     @model_validator(mode="after")
     def _distinct(self) -> Axes:

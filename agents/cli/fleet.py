@@ -22,7 +22,7 @@ Url = Annotated[
 TokenFile = Annotated[Path | None, typer.Option(help="The coordinator's admin.token, mode 0600.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
 
-devices_app = typer.Typer(invoke_without_command=True, help="List the devices, or remove one.")
+devices_app = typer.Typer(invoke_without_command=True)
 
 
 @devices_app.callback()
@@ -130,17 +130,17 @@ def submit(
         devices=devices,
         axes=options.build(
             Axes,
-            runtime=options.choices("runtime", runtime or "", Runtime),
+            runtime=options.choices("runtime", runtime, Runtime) if runtime is not None else (),
             precision=options.choices("precision", precision, Precision),
             batch_size=options.whole_numbers("batch-size", batch_size),
-            threads=options.whole_numbers("threads", threads) if threads else (None,),
+            threads=options.whole_numbers("threads", threads) if threads is not None else (None,),
         ),
         accelerator=accelerator,
         inputs=options.inputs(input_),
         repetitions=repetitions,
         max_time_seconds=max_time,
         timeout_seconds=timeout,
-        memory_limit_bytes=int(memory_limit * 2**20) if memory_limit else None,
+        memory_limit_bytes=options.mebibytes("memory-limit", memory_limit),
         seed=seed,
     )
     client = connection.connect(coordinator, token_file)

@@ -16,7 +16,6 @@ from agents.messages import RunList
 from profiler import units
 from profiler.errors import InputError
 from profiler.events import ProgressEvent, WorkerRequest
-from profiler.fit import refuse_inputs, refuse_runtime
 from profiler.result import FailureKind, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available, default_runtime
 from profiler.sensors.discover import discover
@@ -63,20 +62,24 @@ def run(
     """  # noqa: D301
     import sys
 
+    from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
+
     ref, path = options.model(model, seed)
     spec = options.build(
         RunSpec,
         model=ref,
-        runtime=options.choice("runtime", runtime, Runtime) if runtime else default_runtime(ref),
+        runtime=options.choice("runtime", runtime, Runtime)
+        if runtime is not None
+        else default_runtime(ref),
         precision=options.choice("precision", precision, Precision),
         accelerator=accelerator,
         batch_size=_one("batch-size", batch_size),
-        threads=_one("threads", threads) if threads else None,
+        threads=_one("threads", threads) if threads is not None else None,
         inputs=options.inputs(input_),
         max_time_seconds=max_time,
         repetitions=repetitions,
         timeout_seconds=timeout,
-        memory_limit_bytes=int(memory_limit * 2**20) if memory_limit else None,
+        memory_limit_bytes=options.mebibytes("memory-limit", memory_limit),
         seed=seed,
     )
     refuse_runtime(spec.runtime, ref)

@@ -17,8 +17,16 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def split(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def split(field: str, text: str) -> list[str]:
+    """The parts between commas.
+
+    Raises:
+        InputError: there is none.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts:
+        raise InputError(field, text, "names no value", "Write one, or several by comma")
+    return parts
 
 
 def choices(field: str, text: str, kinds: type[Choice]) -> tuple[Choice, ...]:
@@ -27,7 +35,7 @@ def choices(field: str, text: str, kinds: type[Choice]) -> tuple[Choice, ...]:
     Raises:
         InputError: a value is unknown.
     """
-    return tuple(choice(field, part, kinds) for part in split(text))
+    return tuple(choice(field, part, kinds) for part in split(field, text))
 
 
 def choice(field: str, text: str, kinds: type[Choice]) -> Choice:
@@ -48,7 +56,7 @@ def whole_numbers(field: str, text: str) -> tuple[int, ...]:
     Raises:
         InputError: one is no whole number, or below 1.
     """
-    return tuple(_whole(field, part) for part in split(text))
+    return tuple(_whole(field, part) for part in split(field, text))
 
 
 def _whole(field: str, text: str) -> int:
@@ -61,6 +69,19 @@ def _whole(field: str, text: str) -> int:
     if value < 1:
         raise InputError(field, text, "is below 1", "Write numbers such as 1 or 1,8")
     return value
+
+
+def mebibytes(field: str, value: float | None) -> int | None:
+    """MiB → bytes.
+
+    Raises:
+        InputError: that is no amount of memory.
+    """
+    if value is None:
+        return None
+    if not 0 < value < float("inf"):
+        raise InputError(field, value, "is no amount of memory", "Write MiB above 0, such as 2048")
+    return max(1, int(value * 2**20))
 
 
 def inputs(texts: Iterable[str] | None) -> tuple[InputSpec, ...] | None:
@@ -78,7 +99,10 @@ def model(text: str, seed: int) -> tuple[ArchitectureRef | ArtifactRef, Path | N
     """
     from profiler.artifact import inspect_artifact, parse_model
 
-    found = parse_model(text, seed)
+    try:
+        found = parse_model(text, seed)
+    except ValidationError as error:
+        raise _refused(error, "model") from error
     if isinstance(found, Path):
         return inspect_artifact(found, found.name), found
     return found, None
@@ -105,6 +129,8 @@ _OPTION_NAMES = {
     "timeout_seconds": "timeout",
     "memory_limit_bytes": "memory-limit",
     "batch_size": "batch-size",
+    "metrics_port": "metrics-port",
+    "labels": "label",
 }
 
 
@@ -117,12 +143,16 @@ def build(kind: type[Model], **values: object) -> Model:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        names = [_OPTION_NAMES.get(str(part), str(part)) for part in first["loc"]]
-        message = str(first["msg"]).removeprefix("Value error, ")
-        raise InputError(
-            ".".join(names) or kind.__name__,
-            first.get("input"),
-            f"is refused: {message[0].lower()}{message[1:]}",
-            "See --help",
-        ) from error
+        raise _refused(error, kind.__name__) from error
+
+
+def _refused(error: ValidationError, what: str) -> InputError:
+    first = error.errors()[0]
+    names = [_OPTION_NAMES.get(str(part), str(part)) for part in first["loc"]]
+    message = str(first["msg"]).removeprefix("Value error, ")
+    return InputError(
+        ".".join(names) or what,
+        first.get("input"),
+        f"is refused: {message[0].lower()}{message[1:]}",
+        "See --help",
+    )

@@ -154,7 +154,7 @@ def agent(
     url = connection.find_url(coordinator, directory)
     if not url.startswith(("http://", "https://")):
         raise InputError("coordinator", url, "is no URL", "Write http://HOST:PORT")
-    chosen = name or _host_name()
+    chosen = _host_name() if name is None else name
     settings = options.build(
         DaemonSettings,
         coordinator=url,

@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from agents.client import ApiError, Client, Unreachable
 from agents.device.config import CONFIG_VARIABLE, AgentConfig
 from agents.device.inventory import read_inventory, read_versions
-from agents.messages import Admission, Heartbeat, Registration
+from agents.messages import NAME_PATTERN, Admission, Heartbeat, Labels, Registration
 from agents.secretfile import write_private
 from agents.supervise import ProcessMark, RayProcess, log_tail, ray_environment, short_runtime_dir
 from profiler.base import Frozen
@@ -44,13 +44,13 @@ class DaemonSettings(Frozen):
 
     coordinator: str
     token: str
-    name: str
-    labels: dict[str, str]
+    name: str = Field(pattern=NAME_PATTERN)
+    labels: Labels
     state_dir: Path
     cache_dir: Path
     worker_python: str = sys.executable
     address: str | None = None
-    metrics_port: int | None = None
+    metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
 
 @contextmanager
