@@ -9,8 +9,9 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from profiler.errors import FleetmarkError
 
@@ -23,12 +24,26 @@ class StoreFullError(FleetmarkError):
 
 
 def open_engine(url: str) -> Engine:
-    """An engine whose write transactions take their lock at once, so that none fails half way."""
-    engine = create_engine(url)
+    """An engine whose write transactions take their lock at once, so that none fails half way.
+
+    Raises:
+        FleetmarkError: ``url`` is none, or the driver of its database is not installed.
+    """
+    try:
+        engine = create_engine(url)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        # The URL itself is not shown: it may hold a password.
+        raise FleetmarkError(
+            f"--database is no URL of a database that can be used here: {_first_line(error)}"
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
@@ -47,12 +62,19 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the database to the newest schema; what is stored is kept."""
+    """Bring the database to the newest schema; what is stored is kept.
+
+    Raises:
+        FleetmarkError: the database cannot be opened, or belongs to a newer version.
+    """
     config = Config()
     config.set_main_option("script_location", "agents.coordinator:migrations")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except (DBAPIError, CommandError) as error:
+        raise FleetmarkError(f"the database cannot be opened: {_first_line(error)}") from error
 
 
 @contextmanager
