@@ -58,7 +58,7 @@ def find_token(token_file: Path | None, directory: Path, role: str = "admin") ->
     if token_file is not None:
         return read_secret(token_file)
     if from_environment := os.environ.get("FLEETMARK_TOKEN"):
-        return from_environment
+        return from_environment.strip()
     local = directory / "tokens" / f"{role}.token"
     if local.exists():
         return read_secret(local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -79,6 +80,13 @@ def run(arguments: list[str]) -> int:
     except FleetmarkError as error:
         show.note(f"fleetmark: {error}")
         return _status_of(error)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; nothing may be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        show.note(f"fleetmark: {error}")
+        return FAILED
     return status if isinstance(status, int) else 0
 
 

@@ -122,13 +122,14 @@ def follow_job(
     Raises:
         Unreachable: the coordinator has been away for too long.
     """
-    last_heard = clock()
+    last_heard: float | None = None
     with Bars() as bars:
         while True:
             try:
                 found = client.job(job_id)
             except Unreachable as error:
-                if clock() - last_heard > PATIENCE_SECONDS:
+                # Only one that was there can come back; else it is the address that is wrong.
+                if last_heard is None or clock() - last_heard > PATIENCE_SECONDS:
                     raise
                 bars.update("coordinator", 0.0, f"{error}; waiting", "away")
                 time.sleep(POLL_SECONDS * 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -21,7 +22,12 @@ WIDE = 220
 def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     return Console(
-        file=stream, highlight=False, width=None if stream.isatty() else WIDE, soft_wrap=False
+        file=stream,
+        highlight=False,
+        width=None if stream.isatty() else WIDE,
+        soft_wrap=False,
+        # Rich leaves bold and underlined in; who says NO_COLOR wants plain text.
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
     )
 
 
@@ -31,7 +37,8 @@ def json_out(data: BaseModel) -> None:
 
 def note(text: str) -> None:
     """A line for people, on stderr: stdout belongs to the answer."""
-    console(stderr=True).print(Text(text))
+    # Terminals wrap by themselves; elsewhere a sentence is one line, for whoever looks for it.
+    console(stderr=True).print(Text(text), soft_wrap=True)
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
