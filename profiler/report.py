@@ -7,7 +7,10 @@ from itertools import combinations
 
 from profiler import units
 from profiler.base import Frozen
-from profiler.result import RunResult, RunStatus
+from profiler.result import Latency, RunResult, RunStatus
+from profiler.stats import PERCENTILES, needed
+
+P99 = PERCENTILES["p99"]
 
 COLUMNS = (
     "device", "model", "runtime", "parameters", "batch", "p50 [95 % interval]", "p99", "items/s",
@@ -61,7 +64,7 @@ def _row(result: RunResult, notes: _Notes) -> tuple[str, ...]:
         else notes.mark(result.model_info.parameters_reason),
         str(result.batch_size),
         units.interval(p50.value, p50.low, p50.high) if p50 else notes.mark(result.latency_reason),
-        units.seconds(p99.value) if p99 else notes.mark(latency.p99_reason if latency else None),
+        units.seconds(p99.value) if p99 else _why_no_p99(latency, notes),
         units.rate(result.throughput_items_per_second),
         units.bytes_(peak) if peak is not None else notes.mark(why),
         units.joules(energy.headline.joules_per_item)
@@ -69,6 +72,13 @@ def _row(result: RunResult, notes: _Notes) -> tuple[str, ...]:
         else notes.mark(result.energy_reason),
         ", ".join(flag.name for flag in result.flags) or "none",
     )
+
+
+def _why_no_p99(latency: Latency | None, notes: _Notes) -> str:
+    """The usual reason is short enough for the cell: too few iterations."""
+    if latency is not None and latency.n < needed(P99):
+        return f"{units.NOTHING} (n {latency.n} < {needed(P99)})"
+    return notes.mark(latency.p99_reason if latency else None)
 
 
 def _row_without_figures(result: RunResult, notes: _Notes) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,8 @@ from profiler.errors import FleetmarkError
 
 if TYPE_CHECKING:
     from agents.coordinator.fleet import Fleet
+
+log = logging.getLogger(__name__)
 
 WATCH_SECONDS = 1.0
 
@@ -164,10 +167,15 @@ class Stack:
         return self._head is None or self._head.running()
 
     def stop(self) -> None:
-        if self._fleet is not None:
-            self._fleet.disconnect()
-        if self._head is not None:
-            self._head.stop()
+        """Leave the cluster, then end its head; the head also when leaving goes wrong."""
+        log.info("stopping")
+        try:
+            if self._fleet is not None:
+                self._fleet.disconnect()
+        finally:
+            if self._head is not None:
+                self._head.stop()
+        log.info("stopped")
 
 
 def serve(
