@@ -156,7 +156,10 @@ def _check_members(infos: list[zipfile.ZipInfo], size: int, directory: int) -> N
     if len(set(names)) != len(names):
         raise Refused("holds the same member twice")
     if len({info.filename.split("/")[0] for info in infos}) != 1:
-        raise Refused("is an archive without the one top folder that torch writes")
+        raise Refused(
+            "is an archive without the one top folder that torch writes today",
+            "Save the model again with torch 2.8 or newer",
+        )
     inflated = sum(i.file_size for i in infos if i.compress_type != zipfile.ZIP_STORED)
     if inflated > MAX_INFLATED_BYTES:
         raise Refused(f"unpacks to more than {MAX_INFLATED_BYTES >> 20} MiB of compressed members")

@@ -9,10 +9,11 @@ source": opening an archive can run code in these ways, each refused here.
 - ``data/sample_inputs/*.pt``: tried with ``weights_only=True``, and after *any* failure again
   without it. Must be a pickle of tensors only.
 - ``models/*.json``: sizes go through ``eval``, guards through ``exec``: see ``expressions``. Names
-  become identifiers of generated Python code: must be plain. An operator is looked up as any
-  attribute path from the module ``torch``, and called: only operators of the dispatcher, without
-  those that open files or call native delegates. Tree specifications import modules by name for
-  enumerations and default factories: only plain containers.
+  become identifiers of generated Python code: must be plain. Operators are looked up as attribute
+  paths from the module ``torch``, ``torch.os.system`` among them, which only torch's verifier then
+  stops: only operators of the dispatcher, without those that open files or call native delegates.
+  Tree specifications import modules by name for enumerations and default factories: only plain
+  containers.
 - Custom objects: classes of native code. None.
 
 ``executorch``, ``mtia`` and other members that torch 2.14 ignores are refused as well.

@@ -1,7 +1,7 @@
 """Symbolic sizes in an exported program: text that torch evaluates as Python when it opens a file.
 
-``torch.export.load`` gives sizes to ``sympy.sympify``, which calls ``eval``; the guards on shapes are
-compiled with ``exec``. Both are checked here as syntax trees: arithmetic over named sizes passes,
+``torch.export.load`` gives sizes to ``sympy.sympify``, which calls ``eval``, and compiles guards
+on shapes with ``exec``. Both are checked here as syntax trees: arithmetic over named sizes passes,
 anything that could reach another object does not.
 """
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ValidationError
 
 from profiler.base import Frozen
 from profiler.errors import InputError, ModelError, Unsupported
 from profiler.spec import INPUT_DTYPES, InputSpec
 
-Array = npt.NDArray[np.generic]
+if TYPE_CHECKING:  # signatures are read and checked where nothing is ever fed
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.generic]
 
 BATCH = "batch"
-# A model may take more inputs than this, but no command line that a person wrote does.
 _SHAPE = re.compile(r"^\d{1,10}(x\d{1,10})*$")
 
 
@@ -25,11 +27,14 @@ class SignatureInput(Frozen):
 
     ``dims`` holds an ``int`` where the model fixes the size, and else the name of the dimension,
     or ``None`` where it has no name. ``dims=None``: the model does not tell its rank.
+    With ``fixed=False`` the sizes are the usual ones, and an override may choose others: whether
+    an architecture takes another resolution shows when it runs.
     """
 
     name: str
     dtype: str
     dims: tuple[int | str | None, ...] | None
+    fixed: bool = True
 
     def describe(self) -> str:
         """As a person writes it: ``x:float32:batchx3x224x224``."""
@@ -135,7 +140,7 @@ def _checked(declared: SignatureInput, spec: InputSpec) -> InputSpec:
             f"rank {len(declared.dims)} expected ({declared.describe()})"
         )
     for size, dim in zip(spec.shape, declared.dims, strict=True):
-        if isinstance(dim, int) and dim != size:
+        if declared.fixed and isinstance(dim, int) and dim != size:
             raise ModelError(f"{label}: shape {shape} given, {declared.describe()} expected")
     return spec
 
@@ -162,7 +167,19 @@ def _filled(declared: SignatureInput, batch_size: int) -> InputSpec:
             f"{declared.name!r} to {sizes[0]}; ask for --batch-size {sizes[0]}, or export the "
             "model with a dynamic batch dimension"
         )
-    return InputSpec(name=declared.name, dtype=declared.dtype, shape=tuple(sizes))
+    return _feedable(declared, tuple(sizes))
+
+
+def _feedable(declared: SignatureInput, shape: tuple[int, ...]) -> InputSpec:
+    if declared.dtype not in INPUT_DTYPES:
+        raise Unsupported(
+            f"input {declared.name!r} is of the type {declared.dtype}, which fleetmark cannot make "
+            f"up; it can make {', '.join(INPUT_DTYPES)}"
+        )
+    try:
+        return InputSpec(name=declared.name, dtype=declared.dtype, shape=shape)
+    except ValidationError as error:
+        raise Unsupported(f"input {declared.name!r}: {error.errors()[0]['msg']}") from error
 
 
 def synthesize(specs: Sequence[InputSpec], seed: int) -> tuple[Array, ...]:
@@ -172,10 +189,14 @@ def synthesize(specs: Sequence[InputSpec], seed: int) -> tuple[Array, ...]:
     embedding table, mask and image of bytes can take. Equal ``seed`` and specs give equal arrays;
     an input's contents do not depend on the others'.
     """
+    import numpy as np
+
     return tuple(_fill(spec, np.random.default_rng([seed, i])) for i, spec in enumerate(specs))
 
 
 def _fill(spec: InputSpec, rng: np.random.Generator) -> Array:
+    import numpy as np
+
     dtype = np.dtype(spec.dtype)
     if dtype.kind == "f":
         return np.asarray(rng.standard_normal(spec.shape, dtype=np.float32)).astype(dtype)

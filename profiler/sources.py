@@ -136,4 +136,5 @@ def _timm(name: str) -> Built:
 
 
 def _signature(*item: int) -> Signature:
-    return (SignatureInput(name=INPUT_NAME, dtype="float32", dims=(BATCH, *item)),)
+    dims = (BATCH, *item)
+    return (SignatureInput(name=INPUT_NAME, dtype="float32", dims=dims, fixed=False),)

@@ -13,15 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from profiler.errors import ModelError, Unsupported
-from profiler.inputs import Array, resolve, synthesize
+from profiler.inputs import resolve, synthesize
 from profiler.onnx_file import OnnxSummary, summarise_onnx
 from profiler.refused import Refused
 from profiler.runtimes.base import LoadedModel, LoadRequest
 from profiler.runtimes.table import installed_version
 from profiler.spec import InputSpec, Precision
+
+if TYPE_CHECKING:
+    from profiler.inputs import Array
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"

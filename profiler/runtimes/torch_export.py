@@ -28,6 +28,8 @@ class TorchExportAdapter:
 
     def preload(self) -> None:
         preload_torch()
+        # What torch.export imports on first use, which would else be charged to the model.
+        import torch._dynamo
         import torch.export  # noqa: F401 - imported for the forks that follow
 
     def version(self) -> str:
