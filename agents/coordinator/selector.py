@@ -30,14 +30,14 @@ def select(text: str, devices: tuple[Device, ...]) -> tuple[Device, ...]:
             "devices", text, "matches nothing: no device is registered",
             "Start `fleetmark agent` on one",
         )  # fmt: skip
-    labels = dict(_label(term, text) for term in terms if "=" in term)
+    labels = [_label(term, text) for term in terms if "=" in term]
     names = {term for term in terms if "=" not in term and term != "all"}
     _refuse_unknown(names, text, devices)
     chosen = tuple(
         device
         for device in devices
         if (not names or "all" in terms or device.name in names)
-        and all(effective_labels(device).get(key) == value for key, value in labels.items())
+        and all(effective_labels(device).get(key) == value for key, value in labels)
     )
     if not chosen:
         raise InputError(
