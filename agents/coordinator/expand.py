@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from itertools import product
+from math import prod
 
 from agents.coordinator.rows import DeviceRecord
 from agents.messages import JobRequest
@@ -32,16 +33,17 @@ def expand(request: JobRequest, devices: tuple[DeviceRecord, ...]) -> Plan:
     for runtime in runtimes:
         _refuse_runtime(runtime, request.model, devices)
     axes = request.axes
-    points = list(product(runtimes, axes.precision, axes.batch_size, axes.threads))
-    if len(points) * len(devices) > MAX_RUNS:
+    values = (runtimes, axes.precision, axes.batch_size, axes.threads)
+    count = prod(map(len, values))
+    if count * len(devices) > MAX_RUNS:
         raise InputError(
-            "axes", f"{len(points)} points × {len(devices)} devices",
+            "axes", f"{count} points × {len(devices)} devices",
             f"is more than {MAX_RUNS} runs", "Submit fewer values at a time",
         )  # fmt: skip
     return [
         (device, _spec(request, runtime, precision, batch_size, threads))
         for device in devices
-        for runtime, precision, batch_size, threads in points
+        for runtime, precision, batch_size, threads in product(*values)
     ]
 
 
