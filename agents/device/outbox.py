@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from agents.messages import AttemptKey
 from profiler.result import RunResult
+
+_NAME = re.compile(r"(?P<run>.+)\.(?P<attempt>\d+)\.json")
 
 
 def _sync_directory(path: Path) -> None:
@@ -47,10 +50,8 @@ class Outbox:
     def keys(self) -> tuple[AttemptKey, ...]:
         """What waits for acknowledgement, oldest first."""
         paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-        return tuple(
-            AttemptKey(run_id=run_id, attempt=int(attempt))
-            for run_id, attempt in (path.stem.rsplit(".", 1) for path in paths)
-        )
+        named = [match for path in paths if (match := _NAME.fullmatch(path.name))]
+        return tuple(AttemptKey(run_id=name["run"], attempt=int(name["attempt"])) for name in named)
 
     def has(self, key: AttemptKey) -> bool:
         return self._path(key, ".json").exists()
