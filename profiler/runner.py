@@ -61,6 +61,8 @@ def run(request: WorkerRequest, emit: Emit, threads: int) -> RunResult:
     """
     now = Run(request=request, emit=emit, threads=threads, phases={})
     started_at = datetime.now(timezone.utc)
+    # The first word: whoever started this process learns how long that took.
+    now.progress(Phase.STARTING, 0)
     # The sampler is forked first: its process must not carry the engine's libraries.
     sampler = Sampler.start(hertz=request.spec.sample_hertz) if request.spec.sample_hertz else None
     try:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from time import monotonic
+from time import monotonic, perf_counter
 
 from pydantic import ValidationError
 
@@ -227,6 +227,31 @@ class _Ended(Exception):  # noqa: N818 - carries a failure to the one place that
         self.stderr_tail = stderr_tail
 
 
+class _FirstWord:
+    """Passes progress on, and times how long a new worker takes to say anything.
+
+    Only this side can: what an interpreter and its imports take is over before the worker's own
+    clock is read for the first time.
+    """
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
+        self._asked = perf_counter()
+        self._seconds: float | None = None
+
+    def __call__(self, event: ProgressEvent) -> None:
+        if self._seconds is None:
+            self._seconds = perf_counter() - self._asked
+        self._on_progress(event)
+
+    def note_in(self, result: RunResult) -> RunResult:
+        """The result with ``start`` before its other phases."""
+        if self._seconds is None:
+            return result
+        phases = {"start": self._seconds} | result.phases_seconds
+        return result.model_copy(update={"phases_seconds": phases})
+
+
 def _run_once(
     request: WorkerRequest,
     on_progress: OnProgress,
@@ -235,6 +260,7 @@ def _run_once(
     variables: Mapping[str, str],
 ) -> RunResult:
     deadline = monotonic() + request.spec.timeout_seconds
+    first_word = _FirstWord(on_progress)
     try:
         worker = Worker(request, python, variables)
     except DeviceError as error:
@@ -242,7 +268,7 @@ def _run_once(
     failure: RunFailure | None = None
     result = None
     try:
-        result = _follow(worker, request, on_progress, cancel, deadline)
+        result = _follow(worker, request, first_word, cancel, deadline)
         if result is None:
             # The channel closed: the process is ending by itself, so wait for its own status.
             worker.process.wait(timeout=max(1.0, deadline - monotonic()))
@@ -253,7 +279,7 @@ def _run_once(
     finally:
         code = worker.close()
     if result is not None:
-        return result
+        return first_word.note_in(result)
     failure = failure or describe_code(code, "the worker")
     raise _Ended(failure, worker.stderr.text())
 
