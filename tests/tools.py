@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,21 @@ def need_network_namespaces() -> None:
     need_root("network namespaces cannot be made")
     if not Path("/proc/self/ns/net").exists():
         _absent("the kernel has no network namespaces")
+
+
+@contextmanager
+def small_disk(path: Path, kib: int) -> Iterator[Path]:
+    """A filesystem of its own at ``path``, with room for ``kib`` KiB."""
+    need_root("no filesystem can be mounted")
+    mount = need_program("mount")
+    path.mkdir()
+    options = f"size={kib}k,mode=700"
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, check=False
+    )
+    if done.returncode:
+        _absent(f"no tmpfs can be mounted: {done.stderr.decode().strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run([need_program("umount"), "-l", str(path)], check=True)

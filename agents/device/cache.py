@@ -5,13 +5,29 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import threading
 from pathlib import Path
 
 from profiler.errors import DeviceError
 
 COMPLETE = -1
-DIGEST = re.compile(r"^[0-9a-f]{64}$")
+DIGEST = re.compile(r"[0-9a-f]{64}")
 READ_BYTES = 4 * 2**20
+
+
+def _append(part: Path, have: int, chunk: bytes) -> None:
+    """All of the chunk, or an error and none of it."""
+    # Without a buffer, which would be written once more when the file is closed.
+    with part.open("ab", buffering=0) as file:
+        try:
+            view = memoryview(chunk)
+            while view:
+                view = view[file.write(view) :]
+            os.fsync(file.fileno())
+        except OSError:
+            # A chunk cut short would be counted as part of the model.
+            os.truncate(part, have)
+            raise
 
 
 class ModelCache:
@@ -19,13 +35,15 @@ class ModelCache:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        # A call that its caller has given up may still be at work when the next one comes.
+        self._appending = threading.Lock()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
         """Raises:
         DeviceError: that is no digest, so it must not become a path.
         """
-        if not DIGEST.match(digest):
+        if not DIGEST.fullmatch(digest):
             raise DeviceError(f"{digest!r} is no SHA-256 digest")
         return self._directory / digest
 
@@ -33,7 +51,7 @@ class ModelCache:
         return self.path(digest).with_suffix(".part")
 
     def digests(self) -> tuple[str, ...]:
-        return tuple(sorted(p.name for p in self._directory.iterdir() if DIGEST.match(p.name)))
+        return tuple(sorted(p.name for p in self._directory.iterdir() if DIGEST.fullmatch(p.name)))
 
     def offset(self, digest: str) -> int:
         """Bytes that have arrived, so that an interrupted transfer goes on; ``COMPLETE`` if all."""
@@ -50,23 +68,16 @@ class ModelCache:
                 latter case what arrived is dropped.
             OSError: the disk is full.
         """
-        if self.path(digest).exists():
-            return
-        part = self._part(digest)
-        have = part.stat().st_size if part.exists() else 0
-        if offset != have:
-            raise DeviceError(f"chunk at {offset} does not follow the {have} bytes that are here")
-        with part.open("ab") as file:
-            try:
-                file.write(chunk)
-                file.flush()
-            except OSError:
-                # A chunk cut short would be counted as part of the model.
-                os.truncate(part, have)
-                raise
-            os.fsync(file.fileno())
-        if have + len(chunk) >= size:
-            self._complete(digest, part)
+        with self._appending:
+            if self.path(digest).exists():
+                return
+            part = self._part(digest)
+            have = part.stat().st_size if part.exists() else 0
+            if offset != have:
+                raise DeviceError(f"chunk at {offset} does not follow the {have} bytes here")
+            _append(part, have, chunk)
+            if have + len(chunk) >= size:
+                self._complete(digest, part)
 
     def _complete(self, digest: str, part: Path) -> None:
         found = hashlib.sha256()
