@@ -43,12 +43,15 @@ class Transfers:
             OSError: the model cannot be read here.
         """
         offset = self._fleet.model_offset(device_id, model.digest)
-        while offset != COMPLETE and offset < model.size_bytes:
-            show(offset / model.size_bytes)
+        while offset != COMPLETE:
+            show(min(1.0, offset / model.size_bytes))
             # Offsets are multiples of the chunk's size: a device keeps whole chunks only.
             ref, size = self._chunk(model.digest, offset)
+            # Where all bytes are there but were not verified, an empty chunk completes the model.
             self._fleet.send_chunk(device_id, model.digest, model.size_bytes, offset, ref)
             offset += size
+            if offset >= model.size_bytes:
+                return
 
     def _chunk(self, digest: str, offset: int) -> tuple[Any, int]:
         key = (digest, offset)
