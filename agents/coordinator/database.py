@@ -88,7 +88,8 @@ def writing(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except OperationalError as error:
-        if "full" in str(error.orig) or "disk I/O" in str(error.orig):
+        # SQLite's two ways to say it, and PostgreSQL's.
+        if any(sign in str(error.orig) for sign in ("is full", "disk I/O", "No space left")):
             raise StoreFullError(
                 f"the disk under the store is full ({error.orig}); free some space and try again"
             ) from error
