@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from profiler.errors import FleetmarkError
+from profiler.errors import InputError
 
 
 def write_private(path: Path, text: str) -> None:
@@ -24,17 +24,20 @@ def read_secret(path: Path) -> str:
     """Read a token file.
 
     Raises:
-        FleetmarkError: it cannot be read, is empty, or others may read it too.
+        InputError: it cannot be read, is empty, or others may read it too.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise FleetmarkError(f"the token file {path} cannot be read: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InputError(
+            "token-file", path, f"cannot be read: {why}", "Check the path, or copy the file again"
+        ) from error
     if mode & 0o077:
-        raise FleetmarkError(
-            f"the token file {path} can be read by others (mode {mode:04o}): chmod 600 {path}"
+        raise InputError(
+            "token-file", path, f"can be read by others (mode {mode:04o})", f"chmod 600 {path}"
         )
     if not text:
-        raise FleetmarkError(f"the token file {path} is empty")
+        raise InputError("token-file", path, "is empty", "Copy the file from the coordinator again")
     return text

@@ -35,18 +35,34 @@ def refuse_inputs(
     Raises:
         InputError: a name, dtype, shape or batch size does not fit.
     """
-    if path is None or not isinstance(model, ArtifactRef) or model.format is not ModelFormat.ONNX:
+    if path is None or not isinstance(model, ArtifactRef):
+        return
+    if model.format is ModelFormat.TORCHSCRIPT and not inputs:
+        raise InputError(
+            "input", "", "is needed: a TorchScript file does not tell the shapes of its inputs",
+            "Say --input name:dtype:shape, such as --input x:float32:1x3x224x224",
+        )  # fmt: skip
+    if model.format is not ModelFormat.ONNX:
         return
     signature = onnx_inputs(path)
     for batch_size in batch_sizes:
         try:
             resolve(signature, batch_size, inputs)
         except RunFailure as error:
-            raise _misfit(error, signature, batch_size) from error
+            raise _misfit(error, signature, batch_size, inputs) from error
 
 
-def _misfit(error: RunFailure, signature: Signature, batch_size: int) -> InputError:
+def _misfit(
+    error: RunFailure, signature: Signature, batch_size: int, inputs: Sequence[InputSpec] | None
+) -> InputError:
+    """The user's error: ``resolve`` names the field before its first colon."""
     field, _, problem = str(error).partition(": ")
     declared = ", ".join(each.describe() for each in signature)
-    value = batch_size if field == "batch_size" else declared
-    return InputError(field, value, problem or str(error), f"The model declares {declared}")
+    given = {f"input {spec.name!r}": spec for spec in inputs or ()}
+    value = ""
+    if field == "batch_size":
+        value, problem = str(batch_size), problem.removeprefix(f"{batch_size} ")
+    elif field in given:
+        spec = given[field]
+        value = f"{spec.dtype}:{'x'.join(str(size) for size in spec.shape)}"
+    return InputError(field, value, problem, f"The model declares {declared}")

@@ -83,6 +83,7 @@ def _why_no_p99(latency: Latency | None, notes: _Notes) -> str:
 
 def _row_without_figures(result: RunResult, notes: _Notes) -> tuple[str, ...]:
     text = f"{result.error.kind}: {result.error.message}" if result.error else result.status.value
+    mark = notes.mark(text).removeprefix(units.NOTHING) if result.error else ""
     label = result.error.kind.value if result.error else result.status.value
     blank = (units.NOTHING,) * 5
     return (
@@ -91,7 +92,7 @@ def _row_without_figures(result: RunResult, notes: _Notes) -> tuple[str, ...]:
         result.runtime,
         units.NOTHING,
         str(result.batch_size),
-        f"{label} {notes.mark(text).removeprefix(units.NOTHING).strip()}",
+        f"{label}{mark}",
         *blank,
     )
 

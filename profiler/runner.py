@@ -107,6 +107,7 @@ def _convert(now: Run) -> Converted | None:
             now.request.cache_dir,
             batch_size=spec.batch_size,
             inputs=spec.inputs,
+            precision=spec.precision,
         ),
         Converted,
         "the conversion to ONNX",

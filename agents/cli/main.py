@@ -20,7 +20,7 @@ INTERRUPTED = 130
 # has moved from one to the other, and only its descendants have kept their names.
 _USAGE_ERROR: Any = next(k for k in typer.BadParameter.__mro__ if k.__name__ == "ClickException")
 # What the API calls the user's mistake.
-CLIENT_ERRORS = (400, 401, 403, 404, 409, 422)
+CLIENT_ERRORS = (400, 401, 403, 404, 409, 410, 422)
 
 app = typer.Typer(
     name="fleetmark",

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from agents.coordinator.auth import Role, Tokens
 from agents.coordinator.database import StoreFullError
 from agents.coordinator.service import Coordinator
-from agents.coordinator.store import NotFoundError
+from agents.coordinator.store import GoneError, NotFoundError
 from agents.exporter import CONTENT_TYPE, CoordinatorCollector, render
 from agents.messages import (
     Admission,
@@ -165,6 +165,11 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(NotFoundError)
     async def _missing(_: Request, error: NotFoundError) -> JSONResponse:
         return _answer(404, Problem(problem=str(error), remedy="Check the id"))
+
+    @app.exception_handler(GoneError)
+    async def _gone(_: Request, error: GoneError) -> JSONResponse:
+        remedy = "Start `fleetmark agent` on it again to let it back in"
+        return _answer(410, Problem(problem=str(error), remedy=remedy))
 
     @app.exception_handler(StoreFullError)
     async def _full(_: Request, error: StoreFullError) -> JSONResponse:

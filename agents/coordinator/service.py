@@ -18,7 +18,7 @@ from agents.coordinator.presence import Presence
 from agents.coordinator.rows import DeviceRecord
 from agents.coordinator.samples import SampleStore
 from agents.coordinator.selector import select
-from agents.coordinator.store import NotFoundError, Store
+from agents.coordinator.store import GoneError, NotFoundError, Store
 from agents.coordinator.transfer import Transfers
 from agents.exporter import CoordinatorSnapshot, RunCount
 from agents.messages import (
@@ -160,6 +160,8 @@ class Coordinator:
         NotFoundError: the device was removed, or its key is not its own.
         """
         if not self._store.seen(device_id, beat.device_key):
+            if self._store.was_removed(device_id):
+                raise GoneError("this device was removed from the fleet")
             raise NotFoundError("this device is not registered (any more)")
         return HeartbeatAnswer(rejoin=beat.cluster_id != self._cluster.cluster_id)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, insert, select, update
 
 from agents.coordinator import schema
 from agents.coordinator.auth import sha256
@@ -48,6 +48,10 @@ STATE_OF = {
 
 class NotFoundError(FleetmarkError):
     """Nothing has this id."""
+
+
+class GoneError(FleetmarkError):
+    """A user removed what this was."""
 
 
 def new_id() -> str:
@@ -134,6 +138,13 @@ class Store:
             )
             return done.rowcount == 1
 
+    def was_removed(self, device_id: str) -> bool:
+        """Whether a user removed this device."""
+        query = select(schema.devices.c.removed).where(schema.devices.c.id == device_id)
+        with reading(self._engine) as db:
+            row = db.execute(query).one_or_none()
+        return row is not None and bool(row.removed)
+
     def remove_device(self, name: str) -> str:
         """Forget a device: its waiting runs are cancelled, its results stay.
 
@@ -145,14 +156,14 @@ class Store:
         """
         with writing(self._engine) as db:
             row = db.execute(
-                select(schema.devices.c.id).where(schema.devices.c.name == name)
+                select(schema.devices.c.id)
+                .where(schema.devices.c.name == name)
+                .where(schema.devices.c.removed.is_(False))
             ).one_or_none()
             if row is None:
                 raise NotFoundError(f"there is no device {name!r}")
-            open_runs = select(schema.runs).where(schema.runs.c.device_id == row.id)
-            for run in map(run_of, db.execute(open_runs)):
-                if not run.state.final:
-                    self._cancel(db, run, "the device was removed")
+            for run in self._open_runs(db, schema.runs.c.device_id == row.id):
+                self._cancel(db, run, "the device was removed")
             db.execute(
                 update(schema.devices)
                 .where(schema.devices.c.id == row.id)
@@ -225,8 +236,7 @@ class Store:
         """
         self.job(job_id)
         with writing(self._engine) as db:
-            rows = db.execute(select(schema.runs).where(schema.runs.c.job_id == job_id))
-            open_runs = [run for run in map(run_of, rows) if not run.state.final]
+            open_runs = self._open_runs(db, schema.runs.c.job_id == job_id)
             for run in open_runs:
                 self._cancel(db, run, "cancelled by a user")
         return tuple(open_runs)
@@ -288,6 +298,7 @@ class Store:
             .where(schema.runs.c.state == RunState.QUEUED.value)
             .order_by(schema.runs.c.seq)
             .limit(1)
+            .with_for_update()
         )
         with writing(self._engine) as db:
             row = db.execute(query).one_or_none()
@@ -368,6 +379,10 @@ class Store:
         counted = RunResult.model_validate_json(row.result) if row else None
         if counted and (counted.attempt, counted.status) == (key.attempt, result.status):
             return
+        late = schema.late_results.c
+        same = select(late.seq).where(late.run_id == key.run_id).where(late.attempt == key.attempt)
+        if db.execute(same).first() is not None:
+            return
         if run is not None:
             self._note(db, run.id, key.attempt, run.state, "a late result was kept apart")
         db.execute(
@@ -376,6 +391,12 @@ class Store:
                 result=result.model_dump_json(), received_at=self._now(),
             )
         )  # fmt: skip
+
+    def _open_runs(self, db: Connection, which: ColumnElement[bool]) -> list[Run]:
+        """Runs that are not over, locked: none can end while it is being cancelled."""
+        states = [state.value for state in RunState if not state.final]
+        query = select(schema.runs).where(which).where(schema.runs.c.state.in_(states))
+        return [run_of(row) for row in db.execute(query.with_for_update())]
 
     def _locked(self, db: Connection, run_id: str) -> Run | None:
         query = select(schema.runs).where(schema.runs.c.id == run_id).with_for_update()

@@ -31,6 +31,8 @@ from profiler.errors import FleetmarkError
 OBJECT_STORE_BYTES = 100 * 2**20
 BACK_OFF_SECONDS = (1.0, 30.0)
 POLL_SECONDS = 0.5
+# A coordinator that lost its store is joined again; one whose user removed this device is not.
+NOT_FOUND, GONE = 404, 410
 # Prometheus comes from elsewhere; the token guards it.
 METRICS_ADDRESS = "0.0.0.0"  # noqa: S104
 # A raylet that ends this soon has a reason worth showing.
@@ -259,7 +261,9 @@ class Daemon:
                 silent = True
                 continue
             except ApiError as error:
-                if error.status in (404, 410):
+                if error.status == GONE:
+                    raise
+                if error.status == NOT_FOUND:
                     return "the coordinator does not know this device any more"
                 self._say(str(error))
                 continue
