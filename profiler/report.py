@@ -8,9 +8,6 @@ from itertools import combinations
 from profiler import units
 from profiler.base import Frozen
 from profiler.result import Latency, RunResult, RunStatus
-from profiler.stats import PERCENTILES, needed
-
-P99 = PERCENTILES["p99"]
 
 COLUMNS = (
     "device", "model", "runtime", "parameters", "batch", "p50 [95 % interval]", "p99", "items/s",
@@ -76,8 +73,11 @@ def _row(result: RunResult, notes: _Notes) -> tuple[str, ...]:
 
 def _why_no_p99(latency: Latency | None, notes: _Notes) -> str:
     """The usual reason is short enough for the cell: too few iterations."""
-    if latency is not None and latency.n < needed(P99):
-        return f"{units.NOTHING} (n {latency.n} < {needed(P99)})"
+    from profiler.stats import PERCENTILES, needed  # NumPy, which --help does not need
+
+    least = needed(PERCENTILES["p99"])
+    if latency is not None and latency.n < least:
+        return f"{units.NOTHING} (n {latency.n} < {least})"
     return notes.mark(latency.p99_reason if latency else None)
 
 

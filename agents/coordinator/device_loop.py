@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
@@ -97,7 +97,7 @@ class DeviceLoop:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            pause = await self._guarded(self._turn)
+            pause = await self._guarded()
             if pause > 0:
                 await self._sleep(pause)
 
@@ -109,17 +109,22 @@ class DeviceLoop:
         finally:
             self._wake.clear()
 
-    async def _guarded(self, turn: Callable[[], Awaitable[float]]) -> float:
+    async def _guarded(self) -> float:
         """A turn; what goes wrong in it is told and tried again: no device is left alone."""
         try:
-            return await turn()
-        except DeviceUnreachableError as error:
-            self._known = False
-            await self._call(self._unreachable, str(error))
+            return await self._turn_or_silence()
         except StoreFullError as error:
             log.error("%s: %s", self.device_id, error)  # noqa: TRY400 - the text says it all
         except Exception:
             log.exception("the loop of device %s failed; it goes on", self.device_id)
+        return self._timing.retry
+
+    async def _turn_or_silence(self) -> float:
+        try:
+            return await self._turn()
+        except DeviceUnreachableError as error:
+            self._known = False
+            await self._call(self._unreachable, str(error))
         return self._timing.retry
 
     async def _call(self, function: Callable[..., Value], *args: object) -> Value:
@@ -174,6 +179,8 @@ class DeviceLoop:
         except FleetmarkError as error:
             # The figures stand without them; refused for ever, the device could not go on.
             log.warning("%s", error)
+        except OSError as error:
+            raise StoreFullError(f"the raw iterations cannot be stored: {error}") from error
 
     def _give_up(self, run: Run, reason: str) -> None:
         target = self._store.give_up(key_of(run), reason)
@@ -193,7 +200,6 @@ class DeviceLoop:
         run = self._store.assign_next(self.device_id)
         if run is None:
             return
-        self._busy = True
         try:
             self._send_model(run)
         except OSError as error:
@@ -210,6 +216,7 @@ class DeviceLoop:
             device=run.device,
             spec=run.spec,
         )
+        self._busy = True
         self._agents.start(self.device_id, assignment)
 
     def _send_model(self, run: Run) -> None:

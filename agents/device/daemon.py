@@ -110,6 +110,8 @@ class Daemon:
         self._settings = settings
         self._say = say
         self._stopping = threading.Event()
+        # Whether the coordinator did not answer last time: it is said once, not every few seconds.
+        self._silent = False
         self._client = Client(settings.coordinator, settings.token)
 
     def stop(self) -> None:
@@ -246,33 +248,41 @@ class Daemon:
             raylet_running=True,
         )
         due = time.monotonic()
-        silent = False
         while not self._stopping.wait(POLL_SECONDS):
             if not raylet.running():
                 return "the raylet ended (the link was cut, or Ray's head is gone)"
             if time.monotonic() < due:
                 continue
             due = time.monotonic() + admission.heartbeat_seconds
-            try:
-                answer = self._client.heartbeat(admission.device_id, beat)
-            except Unreachable as error:
-                if not silent:
-                    self._say(f"{error}; the device goes on")
-                silent = True
-                continue
-            except ApiError as error:
-                if error.status == GONE:
-                    raise
-                if error.status == NOT_FOUND:
-                    return "the coordinator does not know this device any more"
-                self._say(str(error))
-                continue
-            if silent:
-                self._say("the coordinator is back")
-            silent = False
-            if answer.rejoin:
-                return "the coordinator has a new Ray cluster"
+            reason = self._beat(admission.device_id, beat)
+            if reason is not None:
+                return reason
         return "told to stop"
+
+    def _beat(self, device_id: str, beat: Heartbeat) -> str | None:
+        """One heartbeat; why the raylet must end, if it must.
+
+        Raises:
+            ApiError: a user removed this device.
+        """
+        try:
+            answer = self._client.heartbeat(device_id, beat)
+        except Unreachable as error:
+            if not self._silent:
+                self._say(f"{error}; the device goes on")
+            self._silent = True
+            return None
+        except ApiError as error:
+            if error.status == GONE:
+                raise
+            if error.status == NOT_FOUND:
+                return "the coordinator does not know this device any more"
+            self._say(str(error))
+            return None
+        if self._silent:
+            self._say("the coordinator is back")
+        self._silent = False
+        return "the coordinator has a new Ray cluster" if answer.rejoin else None
 
 
 def back_off() -> Iterator[float]:
