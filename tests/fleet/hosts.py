@@ -130,31 +130,32 @@ class Host:
 class Network:
     """A coordinator's host and devices' hosts; all of it goes away with ``close``."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, subnet: str = NETWORK) -> None:
         need_network_namespaces()
         self.directory = directory
+        self._subnet = subnet
         self._tag = f"fm{os.getpid()}"
         self.hosts: list[Host] = []
         hub = f"{self._tag}-hub"
         _ip("netns", "add", hub)
         _ip("-n", hub, "link", "add", "br0", "type", "bridge")
-        _ip("-n", hub, "addr", "add", f"{NETWORK}.1/24", "dev", "br0")
+        _ip("-n", hub, "addr", "add", f"{self._subnet}.1/24", "dev", "br0")
         _ip("-n", hub, "link", "set", "br0", "up")
         _ip("-n", hub, "link", "set", "lo", "up")
         # A link for the test itself, which stays outside and looks in as a user would.
         self._outside = f"fmt{os.getpid()}"
         _ip("link", "add", self._outside, "type", "veth", "peer", "name", "v0", "netns", hub)
         _ip("-n", hub, "link", "set", "v0", "master", "br0", "up")
-        _ip("addr", "add", f"{NETWORK}.254/24", "dev", self._outside)
+        _ip("addr", "add", f"{self._subnet}.254/24", "dev", self._outside)
         _ip("link", "set", self._outside, "up")
-        self.hub = Host("coordinator", hub, f"{NETWORK}.1", directory)
+        self.hub = Host("coordinator", hub, f"{self._subnet}.1", directory)
         self.hosts.append(self.hub)
 
     def add(self, name: str) -> Host:
         """Another host on the bridge."""
         number = len(self.hosts) + 1
         namespace, veth = f"{self._tag}-{name}", f"v{number}"
-        address = f"{NETWORK}.{number}"
+        address = f"{self._subnet}.{number}"
         _ip("netns", "add", namespace)
         _ip("-n", self.hub.namespace, "link", "add", veth, "type", "veth", "peer", "name", "eth0",
             "netns", namespace)  # fmt: skip
