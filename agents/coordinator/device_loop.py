@@ -102,11 +102,13 @@ class DeviceLoop:
                 await self._sleep(pause)
 
     async def _sleep(self, seconds: float) -> None:
+        # Not wait_for: before Python 3.12 it swallows a cancellation that comes together with what
+        # it waits for (CPython issue 81839), and the loop would never end.
+        alarm = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
-        except asyncio.TimeoutError:
-            return
+            await self._wake.wait()
         finally:
+            alarm.cancel()
             self._wake.clear()
 
     async def _guarded(self) -> float:
