@@ -196,8 +196,9 @@ def _latency_stats(latency: Latency | None) -> Iterator[tuple[str, float]]:
     yield "min", latency.minimum
     yield "max", latency.maximum
     if latency.p50 is not None:
-        yield "ci_low", latency.p50.low
-        yield "ci_high", latency.p50.high
+        for stat, bound in (("ci_low", latency.p50.low), ("ci_high", latency.p50.high)):
+            if bound is not None:
+                yield stat, bound
 
 
 def _peaks(memory: Memory | None) -> Iterator[tuple[str, float]]:

@@ -31,13 +31,17 @@ def not_steady(repetitions: int, seconds: float) -> Flag:
 def not_converged(latency: Latency) -> Flag | None:
     if latency.p50 is None or latency.p50.value <= 0:
         return None
-    half = (latency.p50.high - latency.p50.low) / 2 / latency.p50.value
-    if half <= CONVERGED and latency.p50_reason is None:
-        return None
-    width = f"the 95 % interval of the median is ±{100 * half:.1f} %, wider than ±1 %"
+    low, high = latency.p50.low, latency.p50.high
+    if low is None or high is None:
+        detail = latency.p50_reason or "the median has no interval"
+    else:
+        half = (high - low) / 2 / latency.p50.value
+        if half <= CONVERGED:
+            return None
+        detail = f"the 95 % interval of the median is ±{100 * half:.1f} %, wider than ±1 %"
     return Flag(
         name="not_converged",
-        detail=latency.p50_reason or width,
+        detail=detail,
         advice="raise --max-time, or quieten the device",
     )
 

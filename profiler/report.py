@@ -126,10 +126,10 @@ def _winner(first: RunResult, second: RunResult) -> str:
     assert a is not None  # noqa: S101 - ranked by it
     assert b is not None  # noqa: S101
     on = f"{first.model} in {first.runtime} on {first.device}"
-    if a.high >= b.low:
+    if not a.below(b):
         return (
-            f"{on} has the lowest median ({units.seconds(a.value)}), but its interval overlaps "
-            f"that of {second.model} in {second.runtime} ({units.seconds(b.value)})."
+            f"{on} has the lowest median ({units.seconds(a.value)}), but its interval does not lie "
+            f"apart from that of {second.model} in {second.runtime} ({units.seconds(b.value)})."
         )
     factor = f"{b.value / a.value:.1f} times as fast as" if a.value > 0 else "ahead of"
     return (
@@ -159,4 +159,4 @@ def _foretold(ranked: Sequence[RunResult]) -> str:
 def _apart(faster: RunResult, slower: RunResult) -> bool:
     a = faster.latency.p50 if faster.latency else None
     b = slower.latency.p50 if slower.latency else None
-    return a is not None and b is not None and a.high < b.low
+    return a is not None and b is not None and a.below(b)

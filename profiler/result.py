@@ -45,11 +45,19 @@ class RunError(Frozen):
 
 
 class Interval(Frozen):
-    """A point estimate and the 95 % interval around it."""
+    """A point estimate and the 95 % interval around it.
+
+    A median of too few iterations has no bounds: ``low`` and ``high`` are then both ``None``, and
+    ``Latency.p50_reason`` says why. The other percentiles are withheld as a whole.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+
+    def below(self, other: Interval) -> bool:
+        """Whether the two intervals lie apart, this one lower; unknown bounds never do."""
+        return self.high is not None and other.low is not None and self.high < other.low
 
 
 class Latency(Frozen):

@@ -113,18 +113,14 @@ def percentile(values: NDArray[np.float64], level: float) -> Percentile:
 
 
 def median(values: NDArray[np.float64]) -> Percentile:
-    """The median; below 6 effective iterations its bounds are the extremes, and the reason says so.
+    """The median; below 6 effective iterations it has no bounds, and the reason says so.
 
-    A latency that is shown must have a middle, so this one is never withheld.
+    A latency that is shown must have a middle, so the value itself is never withheld.
     """
     found = percentile(values, 0.5)
     if found.interval is not None:
         return found
-    middle = float(np.median(values))
-    return Percentile(
-        Interval(value=middle, low=float(values.min()), high=float(values.max())),
-        f"{found.reason}; the bounds are the fastest and the slowest iteration",
-    )
+    return Percentile(Interval(value=float(np.median(values)), low=None, high=None), found.reason)
 
 
 def count_outliers(values: NDArray[np.float64]) -> int:

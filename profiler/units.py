@@ -81,8 +81,11 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def interval(value: float, low: float, high: float) -> str:
-    """``16.4 ms [16.2, 16.9]``: the bounds in the unit of the value."""
-    factor, unit = _step(value, TIME)
-    middle, lower, upper = (_three_digits(x / factor) for x in (value, low, high))
-    return f"{middle} {unit} [{lower}, {upper}]"
+def interval(value: float, low: float | None, high: float | None) -> str:
+    """``16.4 ms [16.2, 16.9]``: the bounds in the unit of the value; ``16.4 ms [—]`` without."""
+    steps = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+    factor, unit = next((step for step in steps if value >= step[0]), steps[-1])
+    middle = f"{_three_digits(value / factor)} {unit}"
+    if low is None or high is None:
+        return f"{middle} [{NOTHING}]"
+    return f"{middle} [{_three_digits(low / factor)}, {_three_digits(high / factor)}]"

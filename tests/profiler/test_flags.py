@@ -41,7 +41,10 @@ def test_not_converged_tells_the_width() -> None:
 
 def test_a_median_without_an_interval_of_its_own_has_not_converged() -> None:
     reason = "3 effective iterations (3 measured); a 95 % interval needs 6"
-    flag = flags.not_converged(make_latency(width=0, p50_reason=reason))
+    unbounded = make_latency(p50_reason=reason).model_copy(
+        update={"p50": Interval(value=0.01, low=None, high=None)}
+    )
+    flag = flags.not_converged(unbounded)
     assert flag is not None
     assert reason in flag.detail
     assert "wider than" not in flag.detail

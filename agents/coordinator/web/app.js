@@ -55,6 +55,7 @@ const percent = (ratio) => `${number(100 * ratio, 2)} %`;
 
 /** A value and its interval in one unit, with no more decimals than the interval supports. */
 function withInterval({ value, low, high }) {
+  if (low === null || high === null) return { value: seconds(value), interval: "no interval" };
   const [size, name] = unitOf(value, TIME_UNITS);
   const half = (high - low) / 2 / size;
   const wanted = half > 0 ? 1 - Math.floor(Math.log10(half)) : 3;
