@@ -6,7 +6,6 @@ import math
 
 NOTHING = "—"
 
-
 Steps = tuple[tuple[float, str], ...]
 
 TIME: Steps = ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
@@ -83,8 +82,7 @@ def percent(value: float) -> str:
 
 def interval(value: float, low: float | None, high: float | None) -> str:
     """``16.4 ms [16.2, 16.9]``: the bounds in the unit of the value; ``16.4 ms [—]`` without."""
-    steps = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
-    factor, unit = next((step for step in steps if value >= step[0]), steps[-1])
+    factor, unit = _step(value, TIME)
     middle = f"{_three_digits(value / factor)} {unit}"
     if low is None or high is None:
         return f"{middle} [{NOTHING}]"
