@@ -11,10 +11,12 @@ import hashlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,11 +29,41 @@ TERM_SECONDS = 3.0
 LOG_TAIL_LINES = 15
 
 
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
 class ProcessMark(Frozen):
-    """Identifies a process for sure: a pid alone may have been given to another one."""
+    """Identifies a process for sure: a pid alone may have been given to another one.
+
+    Attributes:
+        boot_id: of the boot that the process belongs to.
+        start_ticks: since that boot, and not by the clock: a board without a battery sets its
+            clock while it runs, and the start of every process would seem to have moved.
+    """
 
     pid: int
-    created: float
+    boot_id: str
+    start_ticks: int
+
+
+def parse_stat(text: str) -> tuple[str, int]:
+    """State and start of a process from ``/proc/PID/stat``, as ``man 5 proc`` numbers them."""
+    # The name of the program, in parentheses, may itself hold blanks and parentheses.
+    fields = text.rpartition(")")[2].split()
+    return fields[3 - 3], int(fields[22 - 3])
+
+
+def mark_of(pid: int) -> ProcessMark | None:
+    """The mark of a running process; ``None`` when there is none, or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    state, ticks = parse_stat(text)
+    if state in {"Z", "X"}:
+        return None
+    boot_id = BOOT_ID.read_text(encoding="ascii").strip()
+    return ProcessMark(pid=pid, boot_id=boot_id, start_ticks=ticks)
 
 
 def ray_command() -> str:
@@ -71,7 +103,11 @@ class RayProcess:
     def start(
         cls, arguments: Sequence[str], environment: Mapping[str, str], log: Path
     ) -> RayProcess:
-        """Start it in a session of its own, its output in ``log``."""
+        """Start it in a session of its own, its output in ``log``.
+
+        Raises:
+            FleetmarkError: Ray is not installed, or ended at once.
+        """
         command = [ray_command(), "start", "--block", "--disable-usage-stats", *arguments]
         with log.open("wb") as file:
             child = subprocess.Popen(
@@ -82,8 +118,11 @@ class RayProcess:
                 env=dict(environment),
                 start_new_session=True,
             )
-        created = psutil.Process(child.pid).create_time()
-        return cls(ProcessMark(pid=child.pid, created=created), child)
+        mark = mark_of(child.pid)
+        if mark is None:
+            child.wait()
+            raise FleetmarkError(f"Ray ended at once:\n{log_tail(log)}")
+        return cls(mark, child)
 
     @classmethod
     def adopt(cls, mark: ProcessMark) -> RayProcess | None:
@@ -94,15 +133,13 @@ class RayProcess:
     def running(self) -> bool:
         if self._child is not None:
             return self._child.poll() is None
-        try:
-            process = psutil.Process(self.mark.pid)
-            same = abs(process.create_time() - self.mark.created) < 1.0
-            return same and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return mark_of(self.mark.pid) == self.mark
 
     def stop(self) -> None:
         """End every process of the session: asked first, killed after ``TERM_SECONDS``."""
+        if self._child is None and not self.running():
+            # Adopted, and gone since: the number may be another session's by now.
+            return
         for signal_number, seconds in ((signal.SIGTERM, TERM_SECONDS), (signal.SIGKILL, 5.0)):
             members = self._session()
             for member in members:
@@ -116,26 +153,24 @@ class RayProcess:
             self._child.wait()
 
     def _session(self) -> list[int]:
-        """Pids in the session, zombies aside; of another session with a recycled id, none."""
-        if self._child is None and not self.running():
-            return []
+        """Pids in the session, zombies aside. While there are any, the number stays the session's,
+        whether its leader lives or not.
+        """
         members = []
         for pid in psutil.pids():
             try:
                 if os.getsid(pid) != self.mark.pid:
                     continue
-                if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                    members.append(pid)
-            except (ProcessLookupError, psutil.NoSuchProcess, PermissionError):
+            except (ProcessLookupError, PermissionError):
                 continue
+            if mark_of(pid) is not None:
+                members.append(pid)
         return members
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def short_runtime_dir(owner: Path) -> Path:
@@ -146,9 +181,11 @@ def short_runtime_dir(owner: Path) -> Path:
     """
     name = hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:10]
     path = Path("/tmp") / f"fleetmark-{os.getuid()}-{name}"  # noqa: S108 - checked below
-    path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
     status = path.lstat()
-    if path.is_symlink() or status.st_uid != os.getuid() or status.st_mode & 0o077:
+    foreign = status.st_uid != os.getuid() or status.st_mode & 0o077
+    if foreign or not stat.S_ISDIR(status.st_mode):
         raise FleetmarkError(f"{path} exists and is not a private directory of ours; remove it")
     return path
 
