@@ -37,7 +37,7 @@ def demo(
     Examples:
       fleetmark demo
       fleetmark demo --json results.json
-    """  # noqa: D301
+    """
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise FleetmarkError(f"--json: there is no directory {json_file.resolve().parent}")
     # SIGTERM must clean up as Ctrl-C does.

@@ -174,7 +174,7 @@ def doctor(
     Examples:
       fleetmark doctor
       fleetmark doctor --json
-    """  # noqa: D301
+    """
     diagnosis = Diagnosis(checks=tuple(check() for check in CHECKS))
     if as_json:
         show.json_out(diagnosis)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from agents.cli import connection, options, show
+from agents.cli import arguments, connection, options, show
 from agents.cli.progress import follow_job
 from agents.client import Client
 from agents.messages import Axes, Device, JobRequest, RunState
@@ -15,22 +14,15 @@ from profiler import units
 from profiler.result import RunStatus
 from profiler.spec import Precision, Runtime
 
-Url = Annotated[
-    str | None,
-    typer.Option("--coordinator", help="URL of the coordinator. Default: the one that runs here."),
-]
-TokenFile = Annotated[Path | None, typer.Option(help="The coordinator's admin.token, mode 0600.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
-
 devices_app = typer.Typer(invoke_without_command=True)
 
 
 @devices_app.callback()
 def devices(
     context: typer.Context,
-    coordinator: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
+    coordinator: arguments.Url = None,
+    token_file: arguments.TokenFile = None,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """List the devices: what they are, what they can run, whether they are here.
 
@@ -39,7 +31,7 @@ def devices(
       fleetmark devices
       fleetmark devices --json
       fleetmark devices remove old-board
-    """  # noqa: D301
+    """
     if context.invoked_subcommand is not None:
         return
     found = connection.connect(coordinator, token_file).devices()
@@ -71,50 +63,43 @@ def _device_row(device: Device) -> tuple[str, ...]:
 
 
 @devices_app.command("remove")
-def remove(name: str, coordinator: Url = None, token_file: TokenFile = None) -> None:
+def remove(
+    name: str, coordinator: arguments.Url = None, token_file: arguments.TokenFile = None
+) -> None:
     """Forget a device: its waiting runs are cancelled, its results stay, its name is free.
 
     \b
     Example:
       fleetmark devices remove old-board
-    """  # noqa: D301
+    """
     connection.connect(coordinator, token_file).remove_device(name)
     show.note(f"{name} was removed")
 
 
 def submit(
-    model: Annotated[
-        str, typer.Argument(help="torchvision:NAME, timm:NAME, or a .pt, .pt2 or .onnx file.")
-    ],
+    model: arguments.Model,
     devices: Annotated[
         str, typer.Option(help="all, names, or labels such as kind=cpu-board,room=lab.")
     ] = "all",
-    runtime: Annotated[
-        str | None, typer.Option(help="torch, torchscript, torch_export, onnxruntime; several.")
-    ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16; several by comma.")] = "fp32",
-    batch_size: Annotated[str, typer.Option(help="Items per iteration; several: 1,8.")] = "1",
-    threads: Annotated[
-        str | None, typer.Option(help="Threads in an operator; several: 1,2. Default: all CPUs.")
-    ] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    max_time: Annotated[float, typer.Option(help="Seconds of warm-up and measuring.")] = 10.0,
-    repetitions: Annotated[int, typer.Option(help="Fresh processes to measure in.")] = 5,
-    timeout: Annotated[float, typer.Option(help="Seconds until a run is ended.")] = 600.0,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="MiB above which a run is ended.")
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", help="name:dtype:shape such as x:float32:1x3x224x224; repeatable."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights and inputs.")] = 0,
+    runtime: arguments.Runtimes = None,
+    precision: arguments.Precisions = "fp32",
+    batch_size: arguments.BatchSizes = "1",
+    threads: arguments.Threads = None,
+    accelerator: arguments.Accelerator = "auto",
+    max_time: arguments.MaxTime = 10.0,
+    repetitions: arguments.Repetitions = 5,
+    timeout: arguments.Timeout = 600.0,
+    memory_limit: arguments.MemoryLimit = None,
+    input_: arguments.Inputs = None,
+    seed: arguments.Seed = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress, then the results.")] = False,
-    coordinator: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
+    coordinator: arguments.Url = None,
+    token_file: arguments.TokenFile = None,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Profile a model on the devices: one run per device and combination of values.
+
+    --runtime, --precision, --batch-size and --threads take several values, separated by commas.
 
     \b
     Examples:
@@ -122,7 +107,7 @@ def submit(
       fleetmark submit torchvision:resnet18 --runtime torch,onnxruntime --batch-size 1,8 --wait
       fleetmark submit ./model.onnx --devices 'kind=cpu-board,room=lab'
       fleetmark submit ./model.pt --input x:float32:1x3x32x32 --devices pi5-a
-    """  # noqa: D301
+    """
     ref, path = options.model(model, seed)
     request = options.build(
         JobRequest,
@@ -182,31 +167,31 @@ def finish(client: Client, job_id: str, *, as_json: bool) -> None:
 
 def watch(
     job: Annotated[str, typer.Argument(help="Id of the job; `fleetmark jobs` lists them.")],
-    coordinator: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
+    coordinator: arguments.Url = None,
+    token_file: arguments.TokenFile = None,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Show a job's progress until it is over, then its results.
 
     \b
     Example:
       fleetmark watch 4f1c09aa7d2e6b35
-    """  # noqa: D301
+    """
     finish(connection.connect(coordinator, token_file), job, as_json=as_json)
 
 
 def cancel(
     job: Annotated[str, typer.Argument(help="Id of the job.")],
-    coordinator: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
+    coordinator: arguments.Url = None,
+    token_file: arguments.TokenFile = None,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Cancel what is not over of a job; what was measured stays.
 
     \b
     Example:
       fleetmark cancel 4f1c09aa7d2e6b35
-    """  # noqa: D301
+    """
     found = connection.connect(coordinator, token_file).cancel(job)
     if as_json:
         show.json_out(found)
@@ -216,9 +201,9 @@ def cancel(
 
 def jobs(
     limit: Annotated[int, typer.Option(help="How many, newest first.")] = 20,
-    coordinator: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
+    coordinator: arguments.Url = None,
+    token_file: arguments.TokenFile = None,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """List the jobs, newest first.
 
@@ -226,7 +211,7 @@ def jobs(
     Examples:
       fleetmark jobs
       fleetmark jobs --limit 5 --json
-    """  # noqa: D301
+    """
     found = connection.connect(coordinator, token_file).jobs(limit)
     if as_json:
         show.json_out(found)
@@ -258,9 +243,9 @@ def runs(
     job: Annotated[str | None, typer.Option(help="Only this job's.")] = None,
     device: Annotated[str | None, typer.Option(help="Only this device's.")] = None,
     limit: Annotated[int, typer.Option(help="How many, newest first.")] = 50,
-    coordinator: Url = None,
-    token_file: TokenFile = None,
-    as_json: AsJson = False,
+    coordinator: arguments.Url = None,
+    token_file: arguments.TokenFile = None,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """List results, newest first, and what is still to come.
 
@@ -268,7 +253,7 @@ def runs(
     Examples:
       fleetmark runs
       fleetmark runs --device pi5-a --json
-    """  # noqa: D301
+    """
     found = connection.connect(coordinator, token_file).runs(limit, job, device)
     if as_json:
         show.json_out(found)

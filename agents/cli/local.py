@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from pydantic import TypeAdapter
 
-from agents.cli import connection, options, show
+from agents.cli import arguments, connection, options, show
 from agents.cli.progress import Bars, describe
 from agents.messages import RunList
 from profiler import units
@@ -22,35 +22,22 @@ from profiler.sensors.discover import discover
 from profiler.session import run_worker
 from profiler.spec import Precision, RunSpec, Runtime
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
-
 
 def run(
-    model: Annotated[
-        str, typer.Argument(help="torchvision:NAME, timm:NAME, or a .pt, .pt2 or .onnx file.")
-    ],
-    runtime: Annotated[
-        str | None, typer.Option(help="torch, torchscript, torch_export or onnxruntime.")
-    ] = None,
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp32",
-    batch_size: Annotated[str, typer.Option(help="Items per iteration.")] = "1",
-    threads: Annotated[
-        str | None, typer.Option(help="Threads in an operator. Default: all CPUs.")
-    ] = None,
-    accelerator: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    max_time: Annotated[float, typer.Option(help="Seconds of warm-up and measuring.")] = 10.0,
-    repetitions: Annotated[int, typer.Option(help="Fresh processes to measure in.")] = 5,
-    timeout: Annotated[float, typer.Option(help="Seconds until the run is ended.")] = 600.0,
-    memory_limit: Annotated[
-        float | None, typer.Option(help="MiB above which the run is ended.")
-    ] = None,
-    input_: Annotated[
-        list[str] | None,
-        typer.Option("--input", help="name:dtype:shape such as x:float32:1x3x224x224; repeatable."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of random weights and inputs.")] = 0,
+    model: arguments.Model,
+    runtime: arguments.Runtimes = None,
+    precision: arguments.Precisions = "fp32",
+    batch_size: arguments.BatchSizes = "1",
+    threads: arguments.Threads = None,
+    accelerator: arguments.Accelerator = "auto",
+    max_time: arguments.MaxTime = 10.0,
+    repetitions: arguments.Repetitions = 5,
+    timeout: arguments.Timeout = 600.0,
+    memory_limit: arguments.MemoryLimit = None,
+    input_: arguments.Inputs = None,
+    seed: arguments.Seed = 0,
     worker_python: Annotated[str | None, typer.Option(help="Python that measures.")] = None,
-    as_json: AsJson = False,
+    as_json: arguments.AsJson = False,
 ) -> None:
     """Profile a model on this machine, with the code that measures in a fleet.
 
@@ -59,7 +46,7 @@ def run(
       fleetmark run torchvision:mobilenet_v3_large
       fleetmark run ./model.onnx --threads 1 --max-time 30
       fleetmark run timm:mobilevit_s --runtime onnxruntime --json
-    """  # noqa: D301
+    """
     import sys
 
     from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
@@ -115,14 +102,14 @@ def _one(field: str, text: str) -> int:
     return numbers[0]
 
 
-def sensors(as_json: AsJson = False) -> None:
+def sensors(as_json: arguments.AsJson = False) -> None:
     """List what this machine can measure besides time, and why not the rest.
 
     \b
     Examples:
       fleetmark sensors
       fleetmark sensors --json
-    """  # noqa: D301
+    """
     found = discover()
     if as_json:
         show.json_out(found)
@@ -141,14 +128,14 @@ def sensors(as_json: AsJson = False) -> None:
         )
 
 
-def runtimes(as_json: AsJson = False) -> None:
+def runtimes(as_json: arguments.AsJson = False) -> None:
     """List the engines on this machine, and how to get the rest.
 
     \b
     Examples:
       fleetmark runtimes
       fleetmark runtimes --json
-    """  # noqa: D301
+    """
     found = available()
     if as_json:
         text = TypeAdapter(tuple[RuntimeStatus, ...]).dump_json(found, indent=2)

@@ -53,7 +53,7 @@ def coordinator(
       fleetmark coordinator
       fleetmark coordinator --host 192.168.1.10 --port 8470
       fleetmark coordinator --data-dir /srv/fleetmark
-    """  # noqa: D301
+    """
     try:
         from agents.coordinator.app import Settings, own_address, serve
         from agents.coordinator.auth import Role
@@ -147,7 +147,7 @@ def agent(
     Examples:
       fleetmark agent --coordinator http://192.168.1.10:8470 --token-file agent.token
       fleetmark agent --name pi5-a --label room=lab --label kind=cpu-board
-    """  # noqa: D301
+    """
     from agents.device.daemon import Daemon, DaemonSettings
 
     directory = connection.coordinator_dir()
@@ -192,7 +192,7 @@ def link(
     \b
     Example:
       fleetmark link
-    """  # noqa: D301
+    """
     directory = connection.coordinator_dir()
     url = connection.find_url(coordinator, directory)
     print(page_link(url, connection.find_token(token_file, directory)))

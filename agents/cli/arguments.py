@@ -1,0 +1,35 @@
+"""Options that more than one command takes, with their help, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str, typer.Argument(help="torchvision:NAME, timm:NAME, or a .pt, .pt2 or .onnx file.")
+]
+Runtimes = Annotated[
+    str | None, typer.Option(help="torch, torchscript, torch_export, onnxruntime.")
+]
+Precisions = Annotated[str, typer.Option(help="fp32, fp16, bf16.")]
+BatchSizes = Annotated[str, typer.Option(help="Items per iteration.")]
+Threads = Annotated[str | None, typer.Option(help="Threads in an operator. Default: all CPUs.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+MaxTime = Annotated[float, typer.Option(help="Seconds of warm-up and measuring.")]
+Repetitions = Annotated[int, typer.Option(help="Fresh processes to measure in.")]
+Timeout = Annotated[float, typer.Option(help="Seconds until a run is ended.")]
+MemoryLimit = Annotated[float | None, typer.Option(help="MiB above which a run is ended.")]
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", help="name:dtype:shape such as x:float32:1x3x224x224; repeatable."),
+]
+Seed = Annotated[int, typer.Option(help="Of random weights and inputs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
+
+Url = Annotated[
+    str | None,
+    typer.Option("--coordinator", help="URL of the coordinator. Default: the one that runs here."),
+]
+TokenFile = Annotated[Path | None, typer.Option(help="The coordinator's admin.token, mode 0600.")]
