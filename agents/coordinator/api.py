@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from agents.coordinator.auth import Role, Tokens
 from agents.coordinator.database import StoreFullError
 from agents.coordinator.service import Coordinator
-from agents.coordinator.store import GoneError, NotFoundError
+from agents.coordinator.store_errors import GoneError, NotFoundError
 from agents.exporter import CONTENT_TYPE, CoordinatorCollector, render
 from agents.messages import (
     Admission,

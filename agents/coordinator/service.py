@@ -18,7 +18,8 @@ from agents.coordinator.presence import Presence
 from agents.coordinator.rows import DeviceRecord
 from agents.coordinator.samples import SampleStore
 from agents.coordinator.selector import select
-from agents.coordinator.store import GoneError, NotFoundError, Store
+from agents.coordinator.store import Store
+from agents.coordinator.store_errors import GoneError, NotFoundError
 from agents.coordinator.transfer import Transfers
 from agents.exporter import CoordinatorSnapshot, RunCount
 from agents.messages import (

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import secrets
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from agents.coordinator import schema
-from agents.coordinator.auth import sha256
-from agents.coordinator.database import reading, writing
+from agents.coordinator.database import writing
 from agents.coordinator.queue import ACTIVE, accepts, after_loss, may_become
+from agents.coordinator.reader import Reader
+from agents.coordinator.registry import Registry, new_id
 from agents.coordinator.rows import (
     DeviceRecord,
-    RunCount,
-    device_of,
-    job_of,
-    job_state,
     run_of,
-    run_states,
     series_of,
-    utc,
 )
+from agents.coordinator.store_errors import NotFoundError
 from agents.messages import (
     AttemptKey,
     Job,
     JobRequest,
-    JobState,
-    Registration,
     Run,
     RunState,
 )
-from profiler.errors import FleetmarkError, InputError
+from profiler.errors import FleetmarkError
 from profiler.failure import result_without_figures
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.spec import RunSpec
@@ -46,23 +37,11 @@ STATE_OF = {
 }
 
 
-class NotFoundError(FleetmarkError):
-    """Nothing has this id."""
-
-
-class GoneError(FleetmarkError):
-    """A user removed what this was."""
-
-
-def new_id() -> str:
-    return secrets.token_hex(8)
-
-
 def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-class Store:
+class Store(Registry, Reader):
     """All that must survive ``kill -9``.
 
     Args:
@@ -71,107 +50,7 @@ class Store:
     """
 
     def __init__(self, engine: Engine, now: Callable[[], datetime] = _now) -> None:
-        self._engine = engine
-        self._now = now
-
-    # --- devices -----------------------------------------------------------------------------
-
-    def register(self, asked: Registration) -> DeviceRecord:
-        """Take up a device, new or returned.
-
-        Raises:
-            InputError: the name belongs to another device.
-        """
-        now = self._now()
-        with writing(self._engine) as db:
-            row = db.execute(
-                select(schema.devices).where(schema.devices.c.name == asked.name)
-            ).one_or_none()
-            if row is not None and row.key_sha256 != sha256(asked.device_key):
-                seen = utc(row.last_seen_at)
-                raise InputError(
-                    "name", asked.name,
-                    f"belongs to another device (at {row.address}, last seen "
-                    f"{seen.isoformat(timespec='seconds') if seen else 'never'})",
-                    f"Choose another --name, or `fleetmark devices remove {asked.name}` first",
-                )  # fmt: skip
-            values = {
-                "labels": json.dumps(asked.labels, sort_keys=True),
-                "inventory": asked.inventory.model_dump_json(),
-                "versions": asked.versions.model_dump_json(),
-                "address": asked.address,
-                "metrics_port": asked.metrics_port,
-                "last_seen_at": now,
-            }
-            if row is None:
-                db.execute(
-                    insert(schema.devices).values(
-                        id=new_id(), name=asked.name, key_sha256=sha256(asked.device_key),
-                        registered_at=now, removed=False, **values,
-                    )
-                )  # fmt: skip
-            else:
-                db.execute(
-                    update(schema.devices).where(schema.devices.c.id == row.id).values(**values)
-                )
-            found = select(schema.devices).where(schema.devices.c.name == asked.name)
-            return device_of(db.execute(found).one())
-
-    def devices(self) -> tuple[DeviceRecord, ...]:
-        query = (
-            select(schema.devices)
-            .where(schema.devices.c.removed.is_(False))
-            .order_by(schema.devices.c.name)
-        )
-        with reading(self._engine) as db:
-            return tuple(device_of(row) for row in db.execute(query))
-
-    def seen(self, device_id: str, device_key: str) -> bool:
-        """Note a heartbeat; whether the device is known and the key is its own."""
-        with writing(self._engine) as db:
-            done = db.execute(
-                update(schema.devices)
-                .where(schema.devices.c.id == device_id)
-                .where(schema.devices.c.key_sha256 == sha256(device_key))
-                .where(schema.devices.c.removed.is_(False))
-                .values(last_seen_at=self._now())
-            )
-            return done.rowcount == 1
-
-    def was_removed(self, device_id: str) -> bool:
-        """Whether a user removed this device."""
-        query = select(schema.devices.c.removed).where(schema.devices.c.id == device_id)
-        with reading(self._engine) as db:
-            row = db.execute(query).one_or_none()
-        return row is not None and bool(row.removed)
-
-    def remove_device(self, name: str) -> str:
-        """Forget a device: its waiting runs are cancelled, its results stay.
-
-        Returns:
-            the device's id.
-
-        Raises:
-            NotFoundError: no such device.
-        """
-        with writing(self._engine) as db:
-            row = db.execute(
-                select(schema.devices.c.id)
-                .where(schema.devices.c.name == name)
-                .where(schema.devices.c.removed.is_(False))
-            ).one_or_none()
-            if row is None:
-                raise NotFoundError(f"there is no device {name!r}")
-            for run in self._open_runs(db, schema.runs.c.device_id == row.id):
-                self._cancel(db, run, "the device was removed")
-            db.execute(
-                update(schema.devices)
-                .where(schema.devices.c.id == row.id)
-                .values(removed=True, name=f"{name[:40]}#{row.id}")
-            )
-            return str(row.id)
-
-    # --- jobs --------------------------------------------------------------------------------
+        Registry.__init__(self, engine, now)
 
     def add_job(
         self, request: JobRequest, plan: Sequence[tuple[DeviceRecord, RunSpec]]
@@ -199,35 +78,6 @@ class Store:
                 self._note(db, run_id, 0, RunState.QUEUED, None)
         return self.job(job_id), self.runs_of(job_id)
 
-    def jobs(self, limit: int) -> tuple[Job, ...]:
-        """Newest first."""
-        with reading(self._engine) as db:
-            rows = db.execute(
-                select(schema.jobs).order_by(schema.jobs.c.seq.desc()).limit(limit)
-            ).all()
-            counts = run_states(db, [row.id for row in rows])
-        return tuple(job_of(row, counts.get(row.id, {})) for row in rows)
-
-    def job(self, job_id: str) -> Job:
-        """Raises:
-        NotFoundError: no such job.
-        """
-        with reading(self._engine) as db:
-            row = db.execute(select(schema.jobs).where(schema.jobs.c.id == job_id)).one_or_none()
-            if row is None:
-                raise NotFoundError(f"there is no job {job_id!r}; `fleetmark jobs` lists them")
-            return job_of(row, run_states(db, [job_id]).get(job_id, {}))
-
-    def job_counts(self) -> dict[JobState, int]:
-        """How many jobs are in which state."""
-        with reading(self._engine) as db:
-            ids = [row.id for row in db.execute(select(schema.jobs.c.id))]
-            counts = run_states(db, None)
-        totals = dict.fromkeys(JobState, 0)
-        for job_id in ids:
-            totals[job_state(counts.get(job_id, {}))] += 1
-        return totals
-
     def cancel_job(self, job_id: str) -> tuple[Run, ...]:
         """Cancel what is not over; the runs that were cancelled.
 
@@ -241,52 +91,31 @@ class Store:
                 self._cancel(db, run, "cancelled by a user")
         return tuple(open_runs)
 
-    # --- runs --------------------------------------------------------------------------------
+    def remove_device(self, name: str) -> str:
+        """Forget a device: its waiting runs are cancelled, its results stay.
 
-    def run(self, run_id: str) -> Run:
-        """Raises:
-        NotFoundError: no such run.
+        Returns:
+            the device's id.
+
+        Raises:
+            NotFoundError: no such device.
         """
-        found = self._runs(select(schema.runs).where(schema.runs.c.id == run_id))
-        if not found:
-            raise NotFoundError(f"there is no run {run_id!r}; `fleetmark runs` lists them")
-        return found[0]
-
-    def runs_of(self, job_id: str) -> tuple[Run, ...]:
-        query = select(schema.runs).where(schema.runs.c.job_id == job_id)
-        return self._runs(query.order_by(schema.runs.c.seq))
-
-    def active_on(self, device_id: str) -> tuple[Run, ...]:
-        """Runs that the device is held to be working on."""
-        states = [state.value for state in ACTIVE]
-        query = select(schema.runs).where(schema.runs.c.device_id == device_id)
-        return self._runs(query.where(schema.runs.c.state.in_(states)).order_by(schema.runs.c.seq))
-
-    def pending(
-        self, limit: int, job_id: str | None = None, device: str | None = None
-    ) -> tuple[Run, ...]:
-        """Runs that are not over, oldest first."""
-        states = [state.value for state in RunState if not state.final]
-        query = select(schema.runs).where(schema.runs.c.state.in_(states))
-        if job_id is not None:
-            query = query.where(schema.runs.c.job_id == job_id)
-        if device is not None:
-            query = query.where(schema.runs.c.device == device)
-        return self._runs(query.order_by(schema.runs.c.seq).limit(limit))
-
-    def queued_counts(self) -> dict[str, int]:
-        """Waiting runs per device name."""
-        query = (
-            select(schema.runs.c.device, func.count())
-            .where(schema.runs.c.state == RunState.QUEUED.value)
-            .group_by(schema.runs.c.device)
-        )
-        with reading(self._engine) as db:
-            return {str(row[0]): int(row[1]) for row in db.execute(query)}
-
-    def _runs(self, query: Select[Any]) -> tuple[Run, ...]:
-        with reading(self._engine) as db:
-            return tuple(run_of(row) for row in db.execute(query))
+        with writing(self._engine) as db:
+            row = db.execute(
+                select(schema.devices.c.id)
+                .where(schema.devices.c.name == name)
+                .where(schema.devices.c.removed.is_(False))
+            ).one_or_none()
+            if row is None:
+                raise NotFoundError(f"there is no device {name!r}")
+            for run in self._open_runs(db, schema.runs.c.device_id == row.id):
+                self._cancel(db, run, "the device was removed")
+            db.execute(
+                update(schema.devices)
+                .where(schema.devices.c.id == row.id)
+                .values(removed=True, name=f"{name[:40]}#{row.id}")
+            )
+            return str(row.id)
 
     # --- transitions -------------------------------------------------------------------------
 
@@ -449,55 +278,3 @@ class Store:
                 run_id=run_id, attempt=attempt, state=state.value, reason=reason, at=self._now()
             )
         )
-
-    # --- results -----------------------------------------------------------------------------
-
-    def results(
-        self, limit: int, job_id: str | None = None, device: str | None = None
-    ) -> tuple[RunResult, ...]:
-        """Newest first."""
-        query = select(schema.results.c.result).order_by(schema.results.c.seq.desc()).limit(limit)
-        if job_id is not None:
-            query = query.join(schema.runs, schema.runs.c.id == schema.results.c.run_id)
-            query = query.where(schema.runs.c.job_id == job_id)
-        if device is not None:
-            query = query.where(schema.results.c.device == device)
-        with reading(self._engine) as db:
-            rows = db.execute(query).all()
-        return tuple(RunResult.model_validate_json(row.result) for row in rows)
-
-    def result(self, run_id: str) -> RunResult | None:
-        query = select(schema.results.c.result).where(schema.results.c.run_id == run_id)
-        with reading(self._engine) as db:
-            row = db.execute(query).one_or_none()
-        return RunResult.model_validate_json(row.result) if row else None
-
-    def latest_results(self) -> tuple[RunResult, ...]:
-        """The newest success of every series of every model on every device that is still here."""
-        newest = (
-            select(func.max(schema.results.c.seq))
-            .join(schema.devices, schema.devices.c.id == schema.results.c.device_id)
-            .where(schema.results.c.status == RunStatus.SUCCEEDED.value)
-            .where(schema.devices.c.removed.is_(False))
-            .group_by(schema.results.c.device_id, schema.results.c.model, schema.results.c.series)
-        )
-        query = select(schema.results.c.result).where(schema.results.c.seq.in_(newest))
-        with reading(self._engine) as db:
-            rows = db.execute(query.order_by(schema.results.c.seq)).all()
-        return tuple(RunResult.model_validate_json(row.result) for row in rows)
-
-    def run_counts(self) -> tuple[RunCount, ...]:
-        r = schema.results.c
-        query = select(r.device, r.model, r.status, func.count().label("n"))
-        with reading(self._engine) as db:
-            rows = db.execute(query.group_by(r.device, r.model, r.status)).all()
-        return tuple(
-            RunCount(device=row.device, model=row.model, status=row.status, count=row.n)
-            for row in rows
-        )
-
-    def late_results(self, run_id: str) -> int:
-        """How many late results of this run were kept apart."""
-        query = select(func.count()).where(schema.late_results.c.run_id == run_id)
-        with reading(self._engine) as db:
-            return int(db.execute(query).scalar_one())

@@ -16,7 +16,8 @@ from agents.coordinator import schema
 from agents.coordinator.database import migrate, open_engine, reading
 from agents.coordinator.expand import expand
 from agents.coordinator.rows import DeviceRecord, job_state
-from agents.coordinator.store import NotFoundError, Store
+from agents.coordinator.store import Store
+from agents.coordinator.store_errors import NotFoundError
 from agents.messages import AttemptKey, Axes, Job, JobState, Run, RunState
 from profiler.errors import InputError
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
