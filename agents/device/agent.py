@@ -166,7 +166,12 @@ class DeviceAgent:
             shutil.rmtree(work, ignore_errors=True)
 
     def _keep(self, key: AttemptKey, result: RunResult, raw: Path) -> None:
-        self._outbox.put(key, result, raw.read_bytes() if raw.exists() else None)
+        try:
+            self._outbox.put(key, result, raw.read_bytes() if raw.exists() else None)
+        except OSError:
+            # A disk without room for the raw iterations may have some for the figures.
+            log.exception("run %s: the raw iterations cannot be kept", key.run_id)
+            self._outbox.put(key, result, None)
         self._state.count(result)
 
     def _on_progress(self, event: ProgressEvent) -> None:

@@ -23,11 +23,15 @@ def _sync_directory(path: Path) -> None:
 def _write_durably(path: Path, data: bytes) -> None:
     """All of it or nothing, also after a power cut."""
     partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        # On a full disk what was written so far only takes room.
+        partial.unlink(missing_ok=True)
     _sync_directory(path.parent)
 
 

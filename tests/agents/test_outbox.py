@@ -11,6 +11,7 @@ from agents.device.outbox import Outbox
 from agents.messages import AttemptKey
 from profiler.result import RunResult
 from tests.builders import make_result
+from tests.tools import small_disk
 
 KEY = AttemptKey(run_id="run1", attempt=1)
 
@@ -129,3 +130,13 @@ def test_a_file_of_somebody_else_does_not_stop_the_rest(outbox: Outbox, tmp_path
     (tmp_path / "outbox" / "notes.json").write_text("{}", encoding="ascii")
     outbox.put(KEY, make_result(), None)
     assert outbox.keys() == (KEY,)
+
+
+def test_a_full_disk_keeps_nothing_half(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 64) as disk:
+        outbox = Outbox(disk / "outbox")
+        with pytest.raises(OSError, match="No space left"):
+            outbox.put(KEY, make_result(), bytes(100 * 1024))
+        assert list((disk / "outbox").iterdir()) == []
+        outbox.put(KEY, make_result(), b"small")
+        assert outbox.get(KEY)[1] == b"small"
