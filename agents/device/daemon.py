@@ -6,9 +6,9 @@ import fcntl
 import os
 import random
 import secrets
+import select
 import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,6 +33,8 @@ BACK_OFF_SECONDS = (1.0, 30.0)
 POLL_SECONDS = 0.5
 # A coordinator that lost its store is joined again; one whose user removed this device is not.
 NOT_FOUND, GONE = 404, 410
+# What a coordinator, or a proxy before it, answers while something is wrong that will pass.
+PASSING = (429, 500, 502, 503, 504, 507)
 # Prometheus comes from elsewhere; the token guards it.
 METRICS_ADDRESS = "0.0.0.0"  # noqa: S104
 # A raylet that ends this soon has a reason worth showing.
@@ -76,13 +78,20 @@ def only_one(state_dir: Path) -> Iterator[None]:
 def device_key(state_dir: Path) -> str:
     """The secret that shows, on return, that the name is this device's own."""
     path = state_dir / "device.key"
+    if path.exists() and not path.stat().st_size:
+        # A power cut came between its making and its writing: nobody knows it yet.
+        path.unlink()
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32))
     return path.read_text(encoding="ascii").strip()
 
 
 def own_address(coordinator: str) -> str:
-    """The address of this host on the way to the coordinator."""
+    """The address of this host on the way to the coordinator.
+
+    Raises:
+        OSError: there is no way yet, or the coordinator's name is not known.
+    """
     parts = urlsplit(coordinator)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         # Nothing is sent: connecting a datagram socket only picks the route.
@@ -98,6 +107,31 @@ def free_port(address: str) -> int:
     return port
 
 
+class StopSign:
+    """As ``threading.Event``, but safe to set in a signal handler.
+
+    A handler runs in the middle of whatever the main thread does: were that inside ``Event.wait``,
+    ``Event.set`` would wait for a lock that its own thread holds.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = os.pipe()
+
+    def set(self) -> None:
+        os.write(self._writer, b"x")
+
+    def is_set(self) -> bool:
+        return self.wait(0)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it was set, at once or within ``seconds``."""
+        return bool(select.select([self._reader], [], [], seconds)[0])
+
+    def close(self) -> None:
+        os.close(self._reader)
+        os.close(self._writer)
+
+
 class Daemon:
     """Keeps a device in the fleet until it is told to stop.
 
@@ -109,7 +143,7 @@ class Daemon:
     def __init__(self, settings: DaemonSettings, say: Say) -> None:
         self._settings = settings
         self._say = say
-        self._stopping = threading.Event()
+        self._stopping = StopSign()
         # Whether the coordinator did not answer last time: it is said once, not every few seconds.
         self._silent = False
         self._client = Client(settings.coordinator, settings.token)
@@ -126,7 +160,10 @@ class Daemon:
         """
         with only_one(self._settings.state_dir):
             self._end_leftover()
-            registration = self._registration()
+            address = self._address()
+            if address is None:
+                return
+            registration = self._registration(address)
             while not self._stopping.is_set():
                 admission = self._register(registration)
                 if admission is None:
@@ -148,11 +185,30 @@ class Daemon:
             leftover.stop()
         self._mark.unlink()
 
-    def _registration(self) -> Registration:
+    def _address(self) -> str | None:
+        """This device's address; at boot the network may come up later than we do.
+
+        ``None`` when told to stop meanwhile.
+        """
+        settings = self._settings
+        if settings.address is not None:
+            return settings.address
+        for pause in back_off():
+            try:
+                return own_address(settings.coordinator)
+            except OSError as error:
+                self._say(
+                    f"no way to {settings.coordinator} ({error.strerror}); "
+                    f"trying again in {pause:.0f} s"
+                )
+            if self._stopping.wait(pause):
+                break
+        return None
+
+    def _registration(self, address: str) -> Registration:
         settings = self._settings
         versions = read_versions()
         self._say("looking at this device …")
-        address = settings.address or own_address(settings.coordinator)
         return Registration(
             name=settings.name,
             device_key=device_key(settings.state_dir),
@@ -160,7 +216,7 @@ class Daemon:
             versions=versions,
             inventory=read_inventory(settings.worker_python),
             address=address,
-            metrics_port=settings.metrics_port or free_port(address),
+            metrics_port=settings.metrics_port or free_port(METRICS_ADDRESS),
         )
 
     def _register(self, registration: Registration) -> Admission | None:
@@ -168,18 +224,13 @@ class Daemon:
         for pause in back_off():
             try:
                 admission = self._client.register(registration)
-            except Unreachable as error:
+            except (Unreachable, ApiError) as error:
+                if isinstance(error, ApiError) and error.status not in PASSING:
+                    raise
                 self._say(f"{error}; trying again in {pause:.0f} s")
                 if self._stopping.wait(pause):
                     return None
                 continue
-            except ApiError as error:
-                if error.status in (429, 500, 502, 503, 507):
-                    self._say(f"{error}; trying again in {pause:.0f} s")
-                    if self._stopping.wait(pause):
-                        return None
-                    continue
-                raise
             self._say(f"registered as {registration.name} at {self._settings.coordinator}")
             return admission
         return None
@@ -192,9 +243,9 @@ class Daemon:
             self._environment(admission, registration.metrics_port),
             log,
         )
-        self._mark.write_text(raylet.mark.model_dump_json(), encoding="utf-8")
         started = time.monotonic()
         try:
+            self._mark.write_text(raylet.mark.model_dump_json(), encoding="utf-8")
             reason = self._watch(registration, admission, raylet)
         finally:
             raylet.stop()
@@ -277,6 +328,10 @@ class Daemon:
                 raise
             if error.status == NOT_FOUND:
                 return "the coordinator does not know this device any more"
+            self._say(str(error))
+            return None
+        except FleetmarkError as error:
+            # Something else answers at its address, such as a proxy: what runs here goes on.
             self._say(str(error))
             return None
         if self._silent:
