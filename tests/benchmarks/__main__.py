@@ -62,7 +62,7 @@ def run(names: list[str], *, quick: bool, json_file: Path | None) -> None:
             print(f"\n{markdown(section, _command(name, quick=quick))}", flush=True)
             data[name] = section.data
             if json_file is not None:
-                # After each: hours of figures must not hang on the last one.
+                # After each: what was measured must not hang on the next one.
                 json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from profiler.result import Interval
-
 RESAMPLES = 10_000
+
+
+class Interval(NamedTuple):
+    """A median over rounds and its 95 % bounds."""
+
+    value: float
+    low: float
+    high: float
 
 
 def per_round(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
