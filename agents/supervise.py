@@ -190,6 +190,21 @@ def short_runtime_dir(owner: Path) -> Path:
     return path
 
 
+def fresh_runtime_dir(owner: Path, name: str) -> Path:
+    """A part of the runtime directory for Ray to begin in; what an earlier one left is removed.
+
+    Sockets and logs of every session would pile up otherwise; the last one's stay until then.
+    """
+    path = short_runtime_dir(owner) / name
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def remove_runtime_dir(owner: Path) -> None:
+    """Leave nothing in ``/tmp``, once Ray has ended."""
+    shutil.rmtree(short_runtime_dir(owner), ignore_errors=True)
+
+
 def log_tail(log: Path) -> str:
     """The end of a log, for an error message."""
     try:

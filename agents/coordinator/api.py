@@ -81,7 +81,8 @@ def create_app(coordinator: Coordinator, tokens: Tokens, meta: Meta) -> FastAPI:
         title="fleetmark",
         version=fleetmark_version(),
         lifespan=lifespan,
-        openapi_url="/api/v1/openapi.json",
+        # Served below, to those who have a token.
+        openapi_url=None,
         # Its page loads scripts from elsewhere, which the content policy forbids.
         docs_url=None,
         redoc_url=None,
@@ -309,6 +310,10 @@ def _add_metrics(app: FastAPI, coordinator: Coordinator) -> None:
             )
             for record in coordinator.records()
         )
+
+    @app.get("/api/v1/openapi.json", include_in_schema=False, dependencies=[needs()])
+    def _openapi() -> dict[str, Any]:
+        return app.openapi()
 
     @app.get("/api/v1/meta", dependencies=[needs()])
     def _meta() -> Meta:

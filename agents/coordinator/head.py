@@ -14,7 +14,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agents.supervise import ProcessMark, RayProcess, log_tail, ray_environment, short_runtime_dir
+from agents.supervise import (
+    ProcessMark,
+    RayProcess,
+    fresh_runtime_dir,
+    log_tail,
+    ray_environment,
+    remove_runtime_dir,
+)
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError
 
@@ -117,7 +124,7 @@ class Head:
             "--num-cpus=0",
             "--num-gpus=0",
             f"--object-store-memory={OBJECT_STORE_BYTES}",
-            f"--temp-dir={short_runtime_dir(self._data_dir) / 'head'}",
+            f"--temp-dir={fresh_runtime_dir(self._data_dir, 'head')}",
         ]
 
     def _wait_until_up(self) -> None:
@@ -136,6 +143,7 @@ class Head:
         if self._process is not None:
             self._process.stop()
             self._process = None
+            remove_runtime_dir(self._data_dir)
         self._mark_path.unlink(missing_ok=True)
 
 

@@ -22,7 +22,14 @@ from agents.device.config import CONFIG_VARIABLE, AgentConfig
 from agents.device.inventory import read_inventory, read_versions
 from agents.messages import NAME_PATTERN, Admission, Heartbeat, Labels, Registration
 from agents.secretfile import write_private
-from agents.supervise import ProcessMark, RayProcess, log_tail, ray_environment, short_runtime_dir
+from agents.supervise import (
+    ProcessMark,
+    RayProcess,
+    fresh_runtime_dir,
+    log_tail,
+    ray_environment,
+    remove_runtime_dir,
+)
 from profiler.base import Frozen
 from profiler.environment import KEPT_VARIABLES
 from profiler.errors import FleetmarkError
@@ -169,6 +176,7 @@ class Daemon:
                 if admission is None:
                     return
                 self._serve(registration, admission)
+            remove_runtime_dir(self._settings.state_dir)
 
     @property
     def _mark(self) -> Path:
@@ -287,7 +295,7 @@ class Daemon:
             "--num-cpus=1",
             "--num-gpus=0",
             f"--object-store-memory={OBJECT_STORE_BYTES}",
-            f"--temp-dir={short_runtime_dir(self._settings.state_dir) / 'ray'}",
+            f"--temp-dir={fresh_runtime_dir(self._settings.state_dir, 'ray')}",
             f'--resources={{"device:{admission.device_id}": 1}}',
         ]
 

@@ -292,3 +292,11 @@ def test_job_states_in_listings(fleet: FleetUnderTest) -> None:
     table = fleet.cli("devices")
     assert "board-a" in table.stdout
     assert "\x1b[" not in table.stdout
+
+
+def test_the_api_describes_itself_to_those_who_have_a_token(fleet: FleetUnderTest) -> None:
+    url = f"{fleet.url}/api/v1/openapi.json"
+    assert httpx.get(url).status_code == 401
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {fleet.token()}"})
+    assert "/api/v1/jobs" in answer.json()["paths"]
+    assert httpx.get(f"{fleet.url}/healthz").json() == {"status": "ok"}
