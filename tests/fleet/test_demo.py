@@ -44,6 +44,11 @@ def processes_of(directory: Path) -> list[str]:
     return found
 
 
+def runtime_dirs() -> set[Path]:
+    """Where Ray keeps its sockets: in /tmp, since their paths must be short."""
+    return set(Path("/tmp").glob(f"fleetmark-{os.getuid()}-*"))
+
+
 def test_demo_profiles_the_pair_and_says_which_is_fastest(tmp_path: Path) -> None:
     file = tmp_path / "results.json"
     demo = start_demo(tmp_path, "--json", str(file), "--max-time", "1", "--repetitions", "1")
@@ -65,6 +70,7 @@ def test_demo_profiles_the_pair_and_says_which_is_fastest(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("moment", ["1/3", "2/3", "measuring"])
 def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
+    before = runtime_dirs()
     demo = start_demo(tmp_path)
     log = tmp_path / "demo.log"
     until(moment, lambda: moment in log.read_text())
@@ -74,3 +80,4 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
     assert "Traceback" not in log.read_text()
     assert processes_of(tmp_path) == []
     assert list(tmp_path.glob("fleetmark-demo-*")) == []
+    assert runtime_dirs() <= before
