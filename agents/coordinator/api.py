@@ -157,6 +157,9 @@ def _add_errors(app: FastAPI) -> None:
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"] if part != "body")
+        if first["type"] == "json_invalid":
+            # What stands there is a position.
+            field = "body"
         message = str(first["msg"]).removeprefix("Value error, ")
         given = first.get("input")
         value = None if isinstance(given, dict | list) else str(given)[:200]
