@@ -156,7 +156,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(supervise, "ray_command", lambda: str(script))
     monkeypatch.setattr(supervise, "TERM_SECONDS", 0.5)
     runtime = tmp_path / "runtime"
-    monkeypatch.setattr(daemon, "short_runtime_dir", lambda _: runtime)
+    monkeypatch.setattr(supervise, "short_runtime_dir", lambda _: runtime)
     monkeypatch.setattr(daemon, "BACK_OFF_SECONDS", (0.01, 0.02))
     monkeypatch.setattr(daemon, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(daemon, "read_inventory", lambda _: make_inventory())
