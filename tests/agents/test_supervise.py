@@ -39,7 +39,8 @@ for stubborn in (False, True):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         elif os.fork() == 0:
             os.setpgid(0, 0)
-        print("helper", os.getpid(), flush=True)
+        # One write: print sends a line in pieces, and theirs would mix.
+        os.write(1, b"helper %d\\n" % os.getpid())
         time.sleep(600)
         os._exit(0)
 print("Ray runtime started", flush=True)
@@ -67,8 +68,10 @@ class StandIn:
         return process
 
     def helpers(self) -> list[int]:
-        lines = self.log.read_text(encoding="utf-8").splitlines()
-        return [int(line.split()[1]) for line in lines if line.startswith("helper")]
+        # A line is whole once its end is there; the stand-in may be in the middle of one.
+        lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.startswith("helper") and line.endswith("\n")]
+        return [int(line.split()[1]) for line in whole]
 
 
 @pytest.fixture
