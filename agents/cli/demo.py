@@ -40,8 +40,10 @@ def demo(
     """
     if json_file is not None and not json_file.resolve().parent.is_dir():
         raise FleetmarkError(f"--json: there is no directory {json_file.resolve().parent}")
-    # SIGTERM must clean up as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM cleans up as Ctrl-C does; and Ctrl-C does also where a shell started this in the
+    # background, which leaves it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fleetmark-demo-") as directory:
         results = _in_fleet(Path(directory), max_time, repetitions)
     if json_file is not None:

@@ -195,6 +195,7 @@ def serve(
     stack = Stack(settings, agent_class, versions)
     # A signal while the parts start must take them down again, not leave them behind.
     previous = signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         coordinator = stack.start()
         app = create_app(
