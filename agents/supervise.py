@@ -109,9 +109,7 @@ class RayProcess:
             FleetmarkError: Ray is not installed, or ended at once.
         """
         command = [ray_command(), "start", "--block", "--disable-usage-stats", *arguments]
-        log.write_bytes(b"")
-        # Appending: Ray's helpers write to it too, and none may write over another's lines.
-        with log.open("ab") as file:
+        with log.open("wb") as file:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
