@@ -244,5 +244,5 @@ class Fleet(RuleBasedStateMachine):
         self.every_run_waits_is_worked_on_or_has_ended_once()
 
 
-Fleet.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Fleet.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestFleet = Fleet.TestCase

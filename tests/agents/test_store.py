@@ -594,7 +594,7 @@ STEPS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps=st.lists(st.sampled_from(STEPS), max_size=30))
 def test_whatever_happens_every_run_is_open_or_has_one_result(
     steps: list[Callable[[Life], None]],
