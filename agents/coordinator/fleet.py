@@ -15,12 +15,17 @@ import ray
 import ray.exceptions
 
 from agents.coordinator.calls import DeviceUnreachableError
+from agents.coordinator.gate import Gate
 from agents.messages import AgentStatus, Assignment, AttemptKey, StartAnswer
 from profiler.errors import FleetmarkError
 from profiler.result import RunResult
 
+log = logging.getLogger(__name__)
+
 NAMESPACE = "fleetmark"
 CALL_SECONDS = 10.0
+# Longer than a question that waits for news.
+LEAVE_SECONDS = 5.0
 CREATE_SECONDS = 60.0
 # A chunk of a model may have to cross a slow link.
 CHUNK_SECONDS = 120.0
@@ -42,6 +47,7 @@ class Fleet:
     def __init__(self, agent_class: type) -> None:
         self._agent_class = agent_class
         self._actors: dict[str, Any] = {}
+        self._gate = Gate()
 
     def connect(self, address: str) -> None:
         """Join the cluster as a driver. The token comes from the environment.
@@ -61,15 +67,26 @@ class Fleet:
             raise FleetmarkError(f"no Ray cluster answers at {address}: {error}") from error
 
     def disconnect(self) -> None:
-        self._actors.clear()
-        ray.shutdown()
+        """Leave the cluster, once no thread is in a call any more.
+
+        Ray ends the whole process when it is used after its shutdown. A call that does not return
+        in time is waiting for a device that is gone; then Ray is left as it is, for this process
+        is about to end.
+        """
+        if self._gate.close(LEAVE_SECONDS):
+            self._actors.clear()
+            ray.shutdown()
+        else:
+            log.warning("a device does not answer; leaving the cluster without a word")
 
     def alive(self) -> frozenset[str]:
         """Ids of the devices whose Ray node is alive."""
         prefix = resource_of("")
+        with self._gate.entered():
+            nodes = ray.nodes()
         return frozenset(
             name.removeprefix(prefix)
-            for node in ray.nodes()
+            for node in nodes
             if node["Alive"]
             for name in node["Resources"]
             if name.startswith(prefix)
@@ -95,7 +112,8 @@ class Fleet:
             "max_restarts": -1,
             "max_concurrency": 16,
         }
-        actor = ray.remote(self._agent_class).options(**options).remote(device_id)
+        with self._gate.entered():
+            actor = ray.remote(self._agent_class).options(**options).remote(device_id)
         self._actors[device_id] = actor
         self._call(device_id, "status", 0.0, -1, seconds=CREATE_SECONDS)
 
@@ -103,9 +121,14 @@ class Fleet:
         """End the device's agent for good."""
         actor = self._actors.pop(device_id, None)
         if actor is not None:
-            ray.kill(actor, no_restart=True)
+            with self._gate.entered():
+                ray.kill(actor, no_restart=True)
 
     def _call(self, device_id: str, method: str, *args: object, seconds: float) -> Any:
+        with self._gate.entered():
+            return self._call_inside(device_id, method, *args, seconds=seconds)
+
+    def _call_inside(self, device_id: str, method: str, *args: object, seconds: float) -> Any:
         actor = self._actors.get(device_id)
         if actor is None:
             raise DeviceUnreachableError("its agent is not up yet")
@@ -148,7 +171,8 @@ class Fleet:
 
     def put(self, chunk: bytes) -> Any:
         """Place a chunk in the object store once, for as many devices as want it."""
-        return ray.put(chunk)
+        with self._gate.entered():
+            return ray.put(chunk)
 
     def send_chunk(self, device_id: str, digest: str, size: int, offset: int, chunk: Any) -> None:
         """Append a chunk, from ``put``, to the model on the device."""

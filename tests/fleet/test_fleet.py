@@ -63,7 +63,9 @@ def test_results_from_both_devices(fleet: FleetUnderTest) -> None:
     assert len(seen) == 8
     for run in runs:
         assert run["status"] == "succeeded"
-        assert run["latency"]["p50"]["low"] <= run["latency"]["p50"]["value"]
+        p50 = run["latency"]["p50"]
+        # On a busy machine half a second may be too few iterations; then it says so.
+        assert run["latency"]["p50_reason"] or p50["low"] <= p50["value"] <= p50["high"]
         assert run["threads"] == os.cpu_count()
         assert run["precision"] == "fp32"
         # Ray would have set 1.
