@@ -23,9 +23,8 @@ class Gate:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """
-        Raises:
-            GateClosedError: the gate was closed.
+        """Raises:
+        GateClosedError: the gate was closed.
         """
         with self._changed:
             if self._closed:

@@ -29,8 +29,12 @@ def load_torch(request: dict[str, Any], array: np.ndarray[Any, Any]) -> Callable
     torch.manual_seed(request["seed"])
     model = torchvision.models.get_model(request["model"], weights=None).eval()
     x = torch.from_numpy(array)
-    torch.inference_mode().__enter__()
-    return lambda: model(x)
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return model(x)
+
+    return call
 
 
 def load_onnxruntime(request: dict[str, Any], array: np.ndarray[Any, Any]) -> Callable[[], Any]:
