@@ -37,7 +37,7 @@ NAME = "fleet_against_local"
 MODELS = ("resnet18", "mobilenet_v3_large")
 RUNTIMES = (Runtime.ONNXRUNTIME, Runtime.TORCH)
 ROUNDS, QUICK_ROUNDS = 8, 3
-SECONDS, QUICK_SECONDS = 0.8, 0.4
+SECONDS, QUICK_SECONDS = 1.0, 0.6
 # As in a run: a repetition's warm-up takes up to this share of its time.
 WARMUP_SHARE = 0.4
 INPUT = InputSpec(name="x", dtype="float32", shape=(1, 3, 224, 224))
@@ -78,7 +78,8 @@ class BareLoop:
             start_new_session=True,
         )
 
-    def median_seconds(self, request: dict[str, object]) -> float:
+    def measure(self, request: dict[str, object]) -> tuple[float, int]:
+        """The median in seconds, and how many iterations it is of."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -86,7 +87,8 @@ class BareLoop:
         answer = self._process.stdout.readline()
         if not answer:
             raise FleetmarkError(f"the bare loop in {self._runtime} ended; see what it said above")
-        return float(json.loads(answer)["median_seconds"])
+        found = json.loads(answer)
+        return float(found["median_seconds"]), int(found["n"])
 
     def close(self) -> None:
         # Not only the process: a forked child may be in the middle of its loop.
@@ -105,6 +107,7 @@ class Bench:
     threads: int
     loops: dict[Runtime, BareLoop]
     files: dict[Case, Path] = field(default_factory=dict)
+    counts: list[int] = field(default_factory=list)
     _runs: int = 0
 
     @property
@@ -134,7 +137,7 @@ class Bench:
 
         return call_in_child(find, Converted, "the conversion to ONNX").path
 
-    def through_fleet(self, case: Case) -> float:
+    def through_fleet(self, case: Case) -> tuple[float, int]:
         request = JobRequest(
             model=case.model,
             axes=Axes(runtime=(case.runtime,), threads=(self.threads,)),
@@ -144,7 +147,7 @@ class Bench:
         )
         return _median_of(measure_in_fleet(self.fleet, request))
 
-    def by_itself(self, case: Case) -> float:
+    def by_itself(self, case: Case) -> tuple[float, int]:
         """What ``fleetmark run`` does."""
         self._runs += 1
         spec = RunSpec(
@@ -164,7 +167,7 @@ class Bench:
         )
         return _median_of(succeeded(run_worker(request)))
 
-    def bare(self, case: Case) -> float:
+    def bare(self, case: Case) -> tuple[float, int]:
         request = {
             "model": case.model.name,
             "seed": case.model.seed,
@@ -174,22 +177,25 @@ class Bench:
             "warmup_seconds": self.seconds * WARMUP_SHARE,
             "seconds": self.seconds * (1 - WARMUP_SHARE),
         }
-        return self.loops[case.runtime].median_seconds(request)
+        return self.loops[case.runtime].measure(request)
 
     def measure(self, case: Case, arm: str) -> float:
-        arms: dict[str, Callable[[Case], float]] = {
+        """The median of one way to measure, in seconds."""
+        arms: dict[str, Callable[[Case], tuple[float, int]]] = {
             FLEET: self.through_fleet,
             LOCAL: self.by_itself,
             BARE: self.bare,
             AGAIN: self.bare,
         }
-        return arms[arm](case)
+        middle, n = arms[arm](case)
+        self.counts.append(n)
+        return middle
 
 
-def _median_of(result: RunResult) -> float:
+def _median_of(result: RunResult) -> tuple[float, int]:
     assert result.latency is not None
     assert result.latency.p50 is not None
-    return result.latency.p50.value
+    return result.latency.p50.value, result.latency.n
 
 
 def run(context: Context) -> Section:
@@ -231,7 +237,8 @@ def _section(measured: dict[str, dict[str, list[float]]], rounds: int, bench: Be
         text=(
             f"{rounds} rounds; in each, every model is measured in all four ways in random order, "
             f"each for {bench.seconds} s in a fresh process ({WARMUP_SHARE:.0%} of it at most "
-            f"warm-up), {bench.threads} threads, batch 1, fp32, the same weights and input. The "
+            f"warm-up), {bench.threads} threads, batch 1, fp32, the same weights and input. "
+            f"At least {min(bench.counts)} timed iterations are behind a median. The "
             "fleet's coordinator and device run on this machine, and idle during the other arms. "
             "A ratio is of the medians of one round; shown are the median over the rounds and its "
             "95 % interval (bootstrap over rounds). The A/A row is the same loop twice: what lies "
