@@ -17,6 +17,14 @@ class DeviceUnreachableError(FleetmarkError):
     """The device's agent did not answer in time, or could not do what it was asked."""
 
 
+class AgentFailedError(DeviceUnreachableError):
+    """The agent answered, but could not do what it was asked: its disk is full, for one."""
+
+
+class StrangeResultError(FleetmarkError):
+    """A device delivered what is no result of the attempt that was asked for."""
+
+
 class Agents(Protocol):
     """What can be asked of a device's agent. Every call may raise ``DeviceUnreachableError``."""
 
@@ -34,7 +42,11 @@ class Agents(Protocol):
     def abort(self, device_id: str, key: AttemptKey) -> None: ...
 
     def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]:
-        """A finished attempt's result and its raw iterations (npz), if there are any."""
+        """A finished attempt's result and its raw iterations (npz), if there are any.
+
+        Raises:
+            StrangeResultError: what came is not understood, or belongs to another attempt.
+        """
 
     def acknowledge(self, device_id: str, key: AttemptKey) -> None: ...
 

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import TypeVar
 
-from agents.coordinator.calls import Agents, DeviceUnreachableError
+from agents.coordinator.calls import (
+    AgentFailedError,
+    Agents,
+    DeviceUnreachableError,
+    StrangeResultError,
+)
 from agents.coordinator.database import StoreFullError
 from agents.coordinator.presence import Presence
 from agents.coordinator.queue import (
@@ -20,6 +25,7 @@ from agents.coordinator.queue import (
     MarkRunning,
     ShowProgress,
     StartNext,
+    accepts,
     decide,
     key_of,
 )
@@ -166,13 +172,25 @@ class DeviceLoop:
     # --- the actions, each in a thread -------------------------------------------------------
 
     def _collect(self, key: AttemptKey) -> None:
-        result, raw = self._agents.fetch(self.device_id, key)
+        try:
+            result, raw = self._agents.fetch(self.device_id, key)
+        except StrangeResultError as error:
+            # Asked for again it would be as strange, and the device could do nothing else.
+            self._refuse_result(key, str(error))
+            return
         if raw is not None:
             self._keep_samples(key, raw)
         counted = self._store.finish(key, result)
         self._presence.show(key.run_id, None)
         if not counted:
             log.info("a late result of run %s, attempt %d", key.run_id, key.attempt)
+        self._agents.acknowledge(self.device_id, key)
+
+    def _refuse_result(self, key: AttemptKey, message: str) -> None:
+        run = self._store.run(key.run_id)
+        if accepts(run, key):
+            self._refuse(run, message)
+        log.warning("run %s, attempt %d: %s", key.run_id, key.attempt, message)
         self._agents.acknowledge(self.device_id, key)
 
     def _keep_samples(self, key: AttemptKey, raw: bytes) -> None:
@@ -206,6 +224,9 @@ class DeviceLoop:
             self._send_model(run)
         except OSError as error:
             self._refuse(run, f"the model cannot be read on the coordinator: {error}")
+            return
+        except AgentFailedError as error:
+            self._refuse(run, f"the device could not take the model: {error}")
             return
         except DeviceUnreachableError as error:
             self._give_up(run, f"the model did not reach the device: {error}")

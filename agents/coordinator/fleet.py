@@ -13,8 +13,9 @@ from typing import Any
 
 import ray
 import ray.exceptions
+from pydantic import ValidationError
 
-from agents.coordinator.calls import DeviceUnreachableError
+from agents.coordinator.calls import AgentFailedError, DeviceUnreachableError, StrangeResultError
 from agents.coordinator.gate import Gate
 from agents.messages import AgentStatus, Assignment, AttemptKey, StartAnswer
 from profiler.errors import FleetmarkError
@@ -34,6 +35,11 @@ CHUNK_SECONDS = 120.0
 def resource_of(device_id: str) -> str:
     """The custom resource that ties an agent to its device."""
     return f"device:{device_id}"
+
+
+def name_of(device_id: str) -> str:
+    """The name of a device's agent among Ray's actors."""
+    return f"agent:{device_id}"
 
 
 class Fleet:
@@ -102,7 +108,7 @@ class Fleet:
             # Without its node an actor would stay pending, and the caller with it.
             raise DeviceUnreachableError("its Ray node is not in the cluster")
         options = {
-            "name": f"agent:{device_id}",
+            "name": name_of(device_id),
             "namespace": NAMESPACE,
             "lifetime": "detached",
             "get_if_exists": True,
@@ -119,10 +125,14 @@ class Fleet:
 
     def forget(self, device_id: str) -> None:
         """End the device's agent for good."""
-        actor = self._actors.pop(device_id, None)
-        if actor is not None:
-            with self._gate.entered():
-                ray.kill(actor, no_restart=True)
+        self._actors.pop(device_id, None)
+        with self._gate.entered():
+            try:
+                # By name: an agent that an earlier coordinator made is not among ours yet.
+                actor = ray.get_actor(name_of(device_id), namespace=NAMESPACE)
+            except ValueError:
+                return
+            ray.kill(actor, no_restart=True)
 
     def _call(self, device_id: str, method: str, *args: object, seconds: float) -> Any:
         with self._gate.entered():
@@ -139,7 +149,7 @@ class Fleet:
             ray.cancel(ref)
             raise DeviceUnreachableError(f"no answer within {seconds:g} s") from error
         except ray.exceptions.RayTaskError as error:
-            raise DeviceUnreachableError(f"{method} failed: {error.cause!r}") from error
+            raise AgentFailedError(f"{method} failed: {error.cause!r}") from error
         except ray.exceptions.RayError as error:
             first = str(error).strip().splitlines()
             raise DeviceUnreachableError(first[0] if first else repr(error)) from error
@@ -160,7 +170,16 @@ class Fleet:
     def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]:
         """A finished attempt's result and its raw iterations (npz), if there are any."""
         text, raw = self._call(device_id, "fetch", key.model_dump_json(), seconds=CHUNK_SECONDS)
-        return RunResult.model_validate_json(text), raw
+        try:
+            result = RunResult.model_validate_json(text)
+        except ValidationError as error:
+            raise StrangeResultError(
+                f"the device's result is not understood ({error.error_count()} differences); "
+                "is its fleetmark newer than the coordinator's?"
+            ) from error
+        if (result.run_id, result.attempt) != (key.run_id, key.attempt):
+            raise StrangeResultError(f"the device answered with run {result.run_id}")
+        return result, raw
 
     def acknowledge(self, device_id: str, key: AttemptKey) -> None:
         self._call(device_id, "acknowledge", key.model_dump_json(), seconds=CALL_SECONDS)

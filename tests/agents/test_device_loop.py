@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agents.coordinator.calls import AgentFailedError, StrangeResultError
 from agents.coordinator.database import StoreFullError, migrate, open_engine
 from agents.coordinator.device_loop import DeviceLoop, Timing
 from agents.coordinator.expand import expand
@@ -46,6 +47,7 @@ class Device:
     """The agent on a device, as the loop sees it; tests move it."""
 
     def __init__(self) -> None:
+        self.strange: set[str] = set()
         self.lock = threading.RLock()
         self.current: Assignment | None = None
         self.progress: Progress | None = None
@@ -129,6 +131,8 @@ class Device:
 
     def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]:
         self._reach()
+        if key.run_id in self.strange:
+            raise StrangeResultError("the device's result is not understood (1 differences)")
         return self.outbox[key]
 
     def acknowledge(self, device_id: str, key: AttemptKey) -> None:
@@ -515,6 +519,33 @@ def test_a_model_that_does_not_reach_the_device_is_tried_as_often_as_allowed(
     error = world.store.run(run.id).error
     assert error is not None
     assert "no answer within 120 s" in error.message
+
+
+def test_a_model_that_the_device_cannot_take_fails_its_run_at_once(world: World) -> None:
+    """A full disk there is no lost connection: trying again would meet it again."""
+    world.transfers.error = AgentFailedError("model_chunk failed: OSError(28, 'No space left')")
+    (run,) = world.submit(model=make_artifact())
+    world.drive(lambda: world.state(run).final)
+    assert world.store.run(run.id).attempt == 1
+    result = world.store.result(run.id)
+    assert result is not None
+    assert result.error is not None
+    assert result.error.kind is FailureKind.DEVICE_ERROR
+    assert "No space left" in result.error.message
+
+
+def test_a_result_that_is_not_understood_fails_its_run_and_frees_the_device(world: World) -> None:
+    (run,) = world.submit()
+    (other,) = world.submit()
+    world.device.strange.add(run.id)
+    world.drive(lambda: world.state(other).final)
+    result = world.store.result(run.id)
+    assert result is not None
+    assert result.error is not None
+    assert result.error.kind is FailureKind.DEVICE_ERROR
+    assert "not understood" in result.error.message
+    assert world.state(other) is RunState.SUCCEEDED
+    assert [key.run_id for key in world.device.acknowledged] == [run.id, other.id]
 
 
 def test_a_loop_that_is_woken_and_cancelled_at_once_ends(world: World) -> None:
