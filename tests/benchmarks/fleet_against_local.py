@@ -37,7 +37,7 @@ NAME = "fleet_against_local"
 MODELS = ("resnet18", "mobilenet_v3_large")
 RUNTIMES = (Runtime.ONNXRUNTIME, Runtime.TORCH)
 ROUNDS, QUICK_ROUNDS = 8, 3
-SECONDS, QUICK_SECONDS = 1.0, 0.6
+SECONDS, QUICK_SECONDS = 0.8, 0.6
 # As in a run: a repetition's warm-up takes up to this share of its time.
 WARMUP_SHARE = 0.4
 INPUT = InputSpec(name="x", dtype="float32", shape=(1, 3, 224, 224))
