@@ -116,7 +116,8 @@ def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]
 
 def _progress(phase: Phase, plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent:
     done = (stamps[-1][1] - start_ns) / 1e9 / plan.budget_seconds
-    inside = done if phase is Phase.WARMUP else WARMUP_SHARE + done
+    # A warm-up whose last block took long must not run ahead of the measuring that follows.
+    inside = min(done, WARMUP_SHARE) if phase is Phase.WARMUP else WARMUP_SHARE + done
     return ProgressEvent(
         phase=phase,
         fraction=min(1.0, (plan.index + min(1.0, inside)) / plan.repetitions),
@@ -149,6 +150,8 @@ def repeat(
     begin = perf_counter()
     warmup, steady = _warm_up(loaded, plan, emit)
     warmup_seconds = perf_counter() - begin
+    # Told before the first block: with slow iterations that one may be all there is.
+    emit(_at(Phase.MEASURING, plan, WARMUP_SHARE))
     start = perf_counter_ns()
 
     def progress(stamps: Stamps) -> bool:
@@ -174,10 +177,10 @@ def repeat(
     )
 
 
-def _at(phase: Phase, plan: Plan) -> ProgressEvent:
+def _at(phase: Phase, plan: Plan, inside: float = 0.0) -> ProgressEvent:
     return ProgressEvent(
         phase=phase,
-        fraction=plan.index / plan.repetitions,
+        fraction=(plan.index + inside) / plan.repetitions,
         repetition=plan.index,
         repetitions=plan.repetitions,
     )

@@ -54,7 +54,7 @@ def test_results_from_both_devices(fleet: FleetUnderTest) -> None:
     done = fleet.cli(
         "submit", "torchvision:squeezenet1_1", "--devices", "all",
         "--runtime", "torch,onnxruntime", "--batch-size", "1,2",
-        "--max-time", "0.5", "--repetitions", "1", "--wait", "--json",
+        "--max-time", "1.5", "--repetitions", "1", "--wait", "--json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     runs = json.loads(done.stdout)["runs"]
