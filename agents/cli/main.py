@@ -72,6 +72,8 @@ def run(arguments: list[str]) -> int:
     """The exit status: 0, 1 when a run or the fleet failed, 2 for bad input, 130 for Ctrl-C."""
     try:
         status = app(arguments, prog_name="fleetmark", standalone_mode=False)
+        # Here, and not at exit, where a reader that has left could not be told from an error.
+        sys.stdout.flush()
     except _USAGE_ERROR as error:
         error.show()
         return int(error.exit_code)
