@@ -19,7 +19,7 @@ from agents.coordinator.auth import Role, Tokens
 from agents.coordinator.database import StoreFullError
 from agents.coordinator.service import Coordinator
 from agents.coordinator.store_errors import GoneError, NotFoundError
-from agents.exporter import CONTENT_TYPE, CoordinatorCollector, render
+from agents.exporter import CoordinatorCollector
 from agents.messages import (
     Admission,
     DeviceList,
@@ -33,6 +33,7 @@ from agents.messages import (
     Registration,
     RunList,
 )
+from agents.metrics_server import CONTENT_TYPE, render
 from profiler.base import Frozen
 from profiler.environment import fleetmark_version
 from profiler.errors import InputError

@@ -10,14 +10,9 @@ from prometheus_client import CollectorRegistry
 
 from agents.device.config import AgentConfig
 from agents.device.inventory import read_versions
-from agents.exporter import (
-    AgentCollector,
-    AgentRunCount,
-    AgentSnapshot,
-    MetricsServer,
-    serve_metrics,
-)
+from agents.exporter import AgentCollector, AgentRunCount, AgentSnapshot
 from agents.messages import Versions
+from agents.metrics_server import MetricsServer, serve_metrics
 from profiler.result import RunResult, RunStatus
 from profiler.sensors.base import Source
 from profiler.sensors.discover import open_sources

@@ -1,13 +1,8 @@
-"""The collectors export what is known and nothing else; the agent's server asks for a token."""
+"""The collectors export what is known and nothing else."""
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import logging
-import socket
 import subprocess
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -16,18 +11,15 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.exporter import (
-    CONTENT_TYPE,
     AgentCollector,
     AgentRunCount,
     AgentSnapshot,
     CoordinatorCollector,
     CoordinatorSnapshot,
-    MetricsServer,
     RunCount,
-    render,
-    serve_metrics,
 )
 from agents.messages import Device, DeviceState, Inventory, JobState, Versions
+from agents.metrics_server import render
 from profiler import metrics
 from profiler.inventory import Catalogs
 from profiler.metrics import CATALOGUE, Exporter, MetricType
@@ -50,7 +42,6 @@ from tests.tools import need_program
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 BUILD = Versions(fleetmark="0.1.0", protocol=1, ray="2.50.0", python="3.11.7")
 HOSTILE = 'resnet"18\\\n<script>alert(1)</script>'
-TOKEN = "a-token-of-this-fleet"
 
 Labels = frozenset[tuple[str, str]]
 
@@ -458,115 +449,3 @@ def test_two_zones_of_one_name_are_one_series() -> None:
     reading = Reading(channel=zone.key, seconds=1.0, value=40.0)
     now = full_agent().model_copy(update={"channels": (zone, zone), "readings": (reading,)})
     assert len(series(scrape_agent(now), "fleetmark_device_temperature_celsius")) == 1
-
-
-# --- the agent's server ----------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[MetricsServer]:
-    running = serve_metrics(
-        registry_of(AgentCollector(full_agent)),
-        port=0,
-        address="127.0.0.1",
-        token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
-    )
-    yield running
-    running.close()
-
-
-def get(
-    server: MetricsServer, path: str, authorization: str | None = None
-) -> tuple[int, str, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
-    try:
-        headers = {} if authorization is None else {"Authorization": authorization}
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        return answer.status, answer.headers["Content-Type"], answer.read()
-    finally:
-        connection.close()
-
-
-@pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
-def test_the_token_opens_metrics(server: MetricsServer, scheme: str) -> None:
-    status, content_type, body = get(server, "/metrics", f"{scheme} {TOKEN}")
-    assert (status, content_type) == (200, CONTENT_TYPE)
-    assert body == scrape_agent(full_agent())
-
-
-@pytest.mark.parametrize(
-    "authorization",
-    [
-        None,
-        "",
-        "Bearer",
-        "Bearer wrong",
-        TOKEN,
-        f"Basic {TOKEN}",
-        f"Bearer {TOKEN}x",
-        "Bearer \xe9\xff",
-        f"Bearer {hashlib.sha256(TOKEN.encode()).hexdigest()}",
-    ],
-)
-def test_without_it_a_sentence_says_what_is_missing(
-    server: MetricsServer, authorization: str | None
-) -> None:
-    status, content_type, body = get(server, "/metrics", authorization)
-    assert status == 401
-    assert content_type.startswith("text/plain")
-    assert b"Authorization: Bearer" in body
-    assert b"fleetmark_" not in body
-
-
-def test_health_needs_no_token_and_other_paths_are_named(server: MetricsServer) -> None:
-    assert get(server, "/healthz")[::2] == (200, b"ok\n")
-    status, _, body = get(server, "/elsewhere")
-    assert status == 404
-    assert b"/metrics" in body
-
-
-def test_a_collector_that_fails_fails_the_scrape_and_not_the_server(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    def broken() -> AgentSnapshot:
-        raise RuntimeError("the store is gone")
-
-    server = serve_metrics(
-        registry_of(AgentCollector(broken)),
-        port=0,
-        address="127.0.0.1",
-        token_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
-    )
-    try:
-        status, _, body = get(server, "/metrics", f"Bearer {TOKEN}")
-        assert status == 500
-        assert b"the store is gone" not in body
-        assert "the store is gone" in caplog.text
-        assert get(server, "/healthz")[0] == 200
-    finally:
-        server.close()
-
-
-def test_requests_are_not_logged(
-    server: MetricsServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with caplog.at_level(logging.INFO):
-        get(server, "/metrics")
-        get(server, "/metrics", f"Bearer {TOKEN}")
-    assert caplog.text == ""
-    assert capfd.readouterr() == ("", "")
-
-
-def test_a_silent_client_holds_up_nobody(server: MetricsServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10):
-        assert get(server, "/healthz")[0] == 200
-
-
-def test_a_closed_server_frees_its_port() -> None:
-    first = serve_metrics(CollectorRegistry(), 0, "127.0.0.1", "0" * 64)
-    port = first.port
-    with pytest.raises(OSError, match="in use"):
-        serve_metrics(CollectorRegistry(), port, "127.0.0.1", "0" * 64)
-    first.close()
-    serve_metrics(CollectorRegistry(), port, "127.0.0.1", "0" * 64).close()
