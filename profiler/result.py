@@ -3,6 +3,9 @@
 Schema history
 --------------
 1  first version
+2  intervals over repetitions; ``stop``, ``contention``, ``latency_undisturbed``, ``sentinel``,
+   ``preflight``, ``overhead``, ``order_seed``, and a field for each scenario. What version 1 has is
+   unchanged, so its results are still read.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from pydantic import Field
 
 from profiler.base import Frozen, StrEnum
 
-SCHEMA_VERSION: Literal[1] = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 
 class RunStatus(StrEnum):
@@ -86,11 +89,24 @@ class Latency(Frozen):
     p999_reason: str | None = None
 
 
+class StartMethod(StrEnum):
+    """How a repetition's process came about.
+
+    ``fork``: from a parent that has imported the engine and done nothing with it. ``spawn``: a new
+    interpreter. ``in_process``: none of its own, it shares the caller's.
+    """
+
+    FORK = "fork"
+    SPAWN = "spawn"
+    IN_PROCESS = "in_process"
+
+
 class RepetitionFigures(Frozen):
     """One repetition, a fresh process: its cold figures and its own median.
 
     ``load_seconds`` runs from the first line of the runtime's import to a model ready to be called;
-    ``first_inference_seconds`` is the first call. Neither enters the distribution.
+    ``first_inference_seconds`` is the first call. Neither enters the distribution. ``position``
+    counts the repetitions of all configurations that were measured together, in their random order.
     """
 
     index: int
@@ -100,6 +116,168 @@ class RepetitionFigures(Frozen):
     warmup_seconds: float
     iterations: int
     median_seconds: float
+    start_method: StartMethod = StartMethod.FORK
+    position: int | None = None
+
+
+class StopReport(Frozen):
+    """Whether the stop rule was satisfied, and how narrow the interval became.
+
+    ``relative_half_width`` is of the run's own interval, over all repetitions.
+    """
+
+    percentile: str
+    goal: float
+    relative_half_width: float | None
+    converged_repetitions: int
+    repetitions: int
+
+
+class Contention(Frozen):
+    """What other work on the device did to the timed blocks, as the kernel counts it.
+
+    Shares are of the wall time of the timed blocks. ``None``: the kernel does not tell.
+
+    Attributes:
+        blocks: timed blocks, and of them those that were ``disturbed``.
+        disturbed_share: of the timed iterations, those in disturbed blocks.
+        run_delay_share: time that a thread of the worker was ready to run and waited for a CPU.
+        steal_share: time that the hypervisor gave this machine's CPUs to others.
+        pressure_share: time in which some task of the machine waited for a CPU (PSI).
+        involuntary_switches: times that the worker was put aside for another task.
+    """
+
+    blocks: int
+    disturbed_blocks: int
+    disturbed_share: float
+    run_delay_share: float | None
+    steal_share: float | None
+    pressure_share: float | None
+    involuntary_switches: int
+
+
+class Sentinel(Frozen):
+    """The device's own speed while it measured: a fixed piece of work, timed between blocks.
+
+    Attributes:
+        kind: names the work and what it was computed with; only equal kinds can be compared.
+        slices: how often it was timed.
+        seconds: its median.
+        drift: by how much it differed between before and after a repetition, relative; the largest.
+        relative_p50: median latency in units of the sentinel at that moment.
+    """
+
+    kind: str
+    slices: int
+    seconds: Interval
+    drift: float
+    relative_p50: Interval | None
+    relative_p50_reason: str | None = None
+
+
+class Throughput(Frozen):
+    """Items per second in the scenario ``offline``, over blocks of calls that were not awaited."""
+
+    blocks: int
+    items_per_second: Interval | None
+    reason: str | None = None
+
+
+class ServerTrial(Frozen):
+    """One rate that was offered.
+
+    Attributes:
+        rate_per_second: offered, and what was really ``achieved_per_second``.
+        latency_seconds: the percentile that the bound is on, or ``None`` with a reason.
+        backlog_peak: most calls that had arrived and were not begun.
+        backlog_end: the same when the last call arrived; what grows to the end is overload.
+        overloaded: the backlog grew for as long as calls came.
+    """
+
+    rate_per_second: float
+    achieved_per_second: float
+    queries: int
+    latency_seconds: Interval | None
+    latency_reason: str | None = None
+    backlog_peak: int
+    backlog_end: int
+    overloaded: bool
+
+
+class ServerReport(Frozen):
+    """The scenario ``server``. Latencies in the result are those at ``rate_per_second``.
+
+    ``highest_rate_per_second`` is the search's answer; ``None`` where a rate was given, or with a
+    reason where no rate met the bound.
+    """
+
+    percentile: str
+    rate_per_second: float
+    latency_bound_seconds: float | None
+    highest_rate_per_second: float | None
+    highest_rate_reason: str | None = None
+    trials: tuple[ServerTrial, ...]
+
+
+class LatencyWindow(Frozen):
+    """Latency in one stretch of a sustained run, times from the first timed iteration."""
+
+    start_seconds: float
+    end_seconds: float
+    iterations: int
+    p50_seconds: float
+    p90_seconds: float
+
+
+class SustainedReport(Frozen):
+    """Latency over time.
+
+    ``slowdown`` is the last tenth's median over the first tenth's; ``settled_after_seconds`` is
+    when the median came to within 2 % of the last tenth's for good.
+    """
+
+    windows: tuple[LatencyWindow, ...]
+    slowdown: float
+    settled_after_seconds: float | None
+
+
+class Preflight(Frozen):
+    """The state of the device just before the first repetition. ``None``: not to be known here."""
+
+    governors: tuple[str, ...]
+    turbo: bool | None
+    cpu_clock_hertz: tuple[float, ...]
+    cpu_affinity: tuple[int, ...]
+    isolated_cpus: tuple[int, ...]
+    smt: bool | None
+    power_mode: str | None
+    on_battery: bool | None
+    temperatures_celsius: dict[str, float]
+    load_average_1m: float | None
+    cpu_pressure_avg10: float | None
+    memory_pressure_avg10: float | None
+    swap_used_bytes: int | None
+    accelerator_driver: str | None
+    accelerator_processes: tuple[str, ...]
+
+
+class OverheadFigure(Frozen):
+    """What a part of fleetmark costs the measured work: relative slow-down, with 95 % bounds."""
+
+    what: str
+    relative: Interval
+    pairs: int
+    control: Interval
+    passes: bool
+
+
+class Overhead(Frozen):
+    """This device's own overhead, as ``fleetmark overhead`` measured it."""
+
+    measured_at: datetime
+    model: str
+    runtime: str
+    figures: tuple[OverheadFigure, ...]
 
 
 class Memory(Frozen):
@@ -244,7 +422,7 @@ class Environment(Frozen):
 class RunResult(Frozen):
     """One run on one device: figures, or the error that stands in their place."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     run_id: str
     attempt: int = 1
     job_id: str | None = None
@@ -275,6 +453,18 @@ class RunResult(Frozen):
     sensors_absent: tuple[AbsentSource, ...] = ()
     sampler: SamplerReport | None = None
     clock_overhead_seconds: float | None = None
+    order_seed: int | None = None
+    stop: StopReport | None = None
+    latency_undisturbed: Latency | None = None
+    latency_undisturbed_reason: str | None = None
+    contention: Contention | None = None
+    sentinel: Sentinel | None = None
+    sentinel_reason: str | None = None
+    preflight: Preflight | None = None
+    offline: Throughput | None = None
+    server: ServerReport | None = None
+    sustained: SustainedReport | None = None
+    overhead: Overhead | None = None
     flags: tuple[Flag, ...] = ()
     environment: Environment | None
     environment_reason: str | None = None

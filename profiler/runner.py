@@ -189,11 +189,11 @@ def _collect_iterations(work_dir: Path, repetitions: int) -> Iterations:
 
 
 def _latency(iterations: Iterations, overhead_seconds: float) -> tuple[Latency, list[Flag]]:
-    seconds = iterations.timed_seconds()
-    clock = flags.clock_overhead(overhead_seconds, float(np.median(seconds)))
+    groups = iterations.timed_groups()
+    clock = flags.clock_overhead(overhead_seconds, float(np.median(np.concatenate(groups))))
     if clock is not None:
-        seconds = np.maximum(seconds - overhead_seconds, 0.0)
-    latency = summarise(seconds)
+        groups = [np.maximum(group - overhead_seconds, 0.0) for group in groups]
+    latency = summarise(groups)
     return latency, [flag for flag in (clock, flags.not_converged(latency)) if flag]
 
 

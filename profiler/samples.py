@@ -59,6 +59,11 @@ class Iterations:
         """Latencies of the timed iterations, in seconds."""
         return np.asarray(self.latency_ns[~self.warmup] / 1e9, dtype=np.float64)
 
+    def timed_groups(self) -> list[NDArray[np.float64]]:
+        """As ``timed_seconds``, one array per repetition."""
+        seconds, repetition = self.timed_seconds(), self.repetition[~self.warmup]
+        return [seconds[repetition == index] for index in np.unique(repetition)]
+
     def timed_windows(self) -> list[tuple[float, float]]:
         """(start, end) of each repetition's timed part, in seconds of ``perf_counter``."""
         windows = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from profiler.base import Frozen, StrEnum
 
@@ -108,11 +108,68 @@ INPUT_DTYPES = (
 ACCELERATOR_PATTERN = re.compile(r"^(auto|cpu|cuda(:\d+)?)$")
 
 
+class Scenario(StrEnum):
+    """Load patterns, in the terms of MLPerf LoadGen; figures of different ones are never mixed.
+
+    ``single_stream``: one call after the other, synchronised each time; latency is the figure.
+    ``offline``: calls as fast as they go, synchronised per block; throughput is the figure.
+    ``server``: calls arrive at random at a rate; latency counts from the scheduled arrival.
+    ``sustained``: ``single_stream`` for long enough to heat up; latency over time is the figure.
+    """
+
+    SINGLE_STREAM = "single_stream"
+    OFFLINE = "offline"
+    SERVER = "server"
+    SUSTAINED = "sustained"
+
+
+class ServerSpec(Frozen):
+    """Load of the scenario ``server``: a rate, or a bound to search the highest rate for.
+
+    Attributes:
+        rate_per_second: mean rate of the Poisson arrivals; a call of ``batch_size`` items each.
+        latency_bound_seconds: the highest rate is searched at which ``percentile`` stays below.
+        percentile: which the bound is on.
+    """
+
+    rate_per_second: float | None = Field(default=None, gt=0, le=1e6)
+    latency_bound_seconds: float | None = Field(default=None, gt=0, le=3600)
+    percentile: Literal["p50", "p90", "p95", "p99"] = "p99"
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ServerSpec:
+        if (self.rate_per_second is None) == (self.latency_bound_seconds is None):
+            raise ValueError("give either a rate or a latency bound to search the rate for")
+        return self
+
+
+Pixels = Annotated[int, Field(ge=1, le=65_536)]
+
+
 class WarmupSpec(Frozen):
     """When the lead-in is over. Its iterations are stored, marked, and never enter a statistic."""
 
     min_iterations: int = Field(default=10, ge=0, le=1_000_000)
     max_seconds: float = Field(default=60.0, ge=0, le=3600)
+
+
+class StopSpec(Frozen):
+    """When a repetition has measured enough; its share of ``max_time_seconds`` ends it anyway.
+
+    Attributes:
+        percentile: whose interval is looked at.
+        relative_half_width: half the width of its 95 % interval, relative to it, that is enough;
+            0 measures for all of the time.
+        min_seconds: of timed iterations, however narrow the interval.
+        min_iterations: before the interval is looked at for the first time.
+        growth: it is looked at again when the number of iterations has grown by this factor.
+    """
+
+    percentile: Literal["p50", "p90", "p95", "p99", "p999"] = "p50"
+    relative_half_width: float = Field(default=0.01, ge=0, lt=1)
+    min_seconds: float = Field(default=0.5, ge=0, le=86_400)
+    min_iterations: int = Field(default=100, ge=1, le=10_000_000)
+    growth: float = Field(default=1.25, gt=1, le=10)
 
 
 class RunSpec(Frozen):
@@ -123,10 +180,14 @@ class RunSpec(Frozen):
             use, else the CPU. The result names what was used.
         threads: threads inside one operator; ``None`` takes the CPUs that the worker may run on.
         inputs: overrides the model's own signature; shapes include the batch dimension.
+        resolution: (height, width) of every image input, in place of the model's usual ones.
+        server: the load of the scenario ``server``, and of no other.
+        stop: when a repetition may end before its share of the time is over.
         max_time_seconds: budget for warm-up and timed iterations, all repetitions together.
         timeout_seconds: deadline for the whole run, loading included.
         memory_limit_bytes: the worker is ended as ``out_of_memory`` above this resident size.
         sample_hertz: rate of the sampler; 0 turns it off.
+        sentinel: time a small fixed piece of work between blocks of iterations.
     """
 
     model: ModelRef
@@ -136,11 +197,25 @@ class RunSpec(Frozen):
     batch_size: int = Field(default=1, ge=1, le=65_536)
     threads: int | None = Field(default=None, ge=1, le=1024)
     inputs: tuple[InputSpec, ...] | None = None
-    scenario: Literal["single_stream"] = "single_stream"
+    resolution: tuple[Pixels, Pixels] | None = None
+    scenario: Scenario = Scenario.SINGLE_STREAM
+    server: ServerSpec | None = None
     warmup: WarmupSpec = WarmupSpec()
+    stop: StopSpec = StopSpec()
     repetitions: int = Field(default=5, ge=1, le=100)
     max_time_seconds: float = Field(default=10.0, gt=0, le=86_400)
     timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     sample_hertz: float = Field(default=10.0, ge=0, le=20)
+    sentinel: bool = True
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> RunSpec:
+        if (self.scenario is Scenario.SERVER) != (self.server is not None):
+            raise ValueError(
+                "the scenario server and a rate or latency bound go together: give both or neither"
+            )
+        if self.resolution is not None and self.inputs is not None:
+            raise ValueError("resolution and inputs both set the shapes: give one of them")
+        return self

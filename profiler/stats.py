@@ -1,27 +1,32 @@
-"""Statistics of latencies: pure functions on arrays of seconds, in the order they were measured.
+"""Percentiles with intervals that hold: pure functions on arrays of seconds, in measured order.
 
-Latencies in a row are correlated, so the number of iterations says too much about what is known.
-Every interval here rests on the *effective* number: ``n / tau``, where ``tau`` is the integrated
-autocorrelation time of the indicator ``latency <= percentile`` by Geyer's initial monotone positive
-sequence (Geyer 1992, "Practical Markov Chain Monte Carlo", section 3.3).
+Within one process the interval of a percentile is the order-statistic one: distribution-free, its
+ranks from the binomial distribution (David and Nagaraja, "Order Statistics", 3rd edition, section
+7.1), with the *effective* number of iterations in place of the number (``autocorrelation``).
 
-The interval of a percentile is the order-statistic one: distribution-free, its ranks from the
-binomial distribution (David and Nagaraja, "Order Statistics", 3rd edition, section 7.1).
+Over several processes (repetitions) there is a second source of variance: memory layout, huge
+pages, the order of initialisation. It cannot be seen from inside any of them, so it is taken from
+the spread of their medians, with Student's quantile for as many processes as there were.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from profiler.autocorrelation import Correlation, of_percentile
 from profiler.result import Interval, Latency
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Seconds = NDArray[np.float64]
+
 CONFIDENCE = 0.95
+NORMAL = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 TUKEY_FENCE = 1.5  # times the interquartile range: Tukey, "Exploratory Data Analysis", 1977
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -34,37 +39,23 @@ class Percentile(NamedTuple):
     reason: str | None
 
 
-def autocorrelation(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Autocorrelation at lags 0 … n-1, by FFT; a constant series has none beyond lag 0."""
-    n = len(values)
-    if values.min() == values.max():
-        # Apart from rounding: the mean of equal numbers need not be that number.
-        return np.concatenate(([1.0], np.zeros(n - 1)))
-    centred = values - values.mean()
-    size = 1 << (2 * n - 1).bit_length()
-    spectrum = np.fft.rfft(centred, size)
-    covariance = np.fft.irfft(spectrum * np.conj(spectrum), size)[:n] / n
-    return np.asarray(covariance / covariance[0], dtype=np.float64)
+def student(freedom: float) -> float:
+    """Two-sided 95 % quantile of Student's distribution."""
+    from scipy.special import stdtrit  # 0.1 s to import; not on the way to --help
+
+    return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
 
 
-def autocorrelation_time(values: NDArray[np.float64]) -> float:
-    """Integrated autocorrelation time, at least 1, by the initial monotone positive sequence."""
-    rho = autocorrelation(values)
-    pairs = rho[0 : len(rho) - len(rho) % 2].reshape(-1, 2).sum(axis=1)
-    negative = np.flatnonzero(pairs <= 0)
-    if len(negative):
-        pairs = pairs[: negative[0]]
-    monotone = np.minimum.accumulate(pairs)
-    return max(1.0, float(2 * monotone.sum() - 1))
+def independent_size(found: Sequence[Correlation]) -> float:
+    """Effective number of iterations for an interval at the normal quantile.
 
-
-def effective_size(values: NDArray[np.float64], level: float) -> float:
-    """How many independent values would tell as much about the percentile ``level`` as these do."""
-    n = len(values)
-    if n < 4:  # noqa: PLR2004 - too short for any lag to be seen
-        return float(n)
-    indicator = (values <= np.quantile(values, level)).astype(np.float64)
-    return n / autocorrelation_time(indicator)
+    Args:
+        found: of each process; their correlations were estimated apart.
+    """
+    freedom = sum(each.freedom for each in found)
+    if freedom < 1:
+        return 0.0
+    return sum(each.effective for each in found) * (NORMAL / student(freedom)) ** 2
 
 
 def ranks(n: int, level: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
@@ -73,7 +64,7 @@ def ranks(n: int, level: float, confidence: float = CONFIDENCE) -> tuple[int, in
     The lower rank is the largest ``l`` with ``P(B <= l - 1) <= alpha / 2``, the upper the smallest
     ``u`` with ``P(B >= u) <= alpha / 2``, for ``B`` binomial(n, level).
     """
-    from scipy.special import bdtr  # 0.1 s to import; not on the way to --help
+    from scipy.special import bdtr
 
     tail = (1 - confidence) / 2
     spread = 4 + int(6 * math.sqrt(n * level * (1 - level)))
@@ -93,55 +84,103 @@ def needed(level: float, confidence: float = CONFIDENCE) -> int:
     return math.ceil(math.log(tail) / math.log(max(level, 1 - level)))
 
 
-def percentile(values: NDArray[np.float64], level: float) -> Percentile:
-    """The percentile with its 95 % interval, widened for correlation."""
-    n_effective = effective_size(values, level)
-    independent = int(n_effective)
-    bounds = ranks(independent, level) if independent else None
-    if bounds is None:
-        return Percentile(
-            None,
-            f"{n_effective:.0f} effective iterations ({len(values)} measured); a 95 % interval "
-            f"needs {needed(level)}. Measure for longer (--max-time)",
-        )
-    ordered = np.sort(values)
-    scale = len(values) / independent
-    low = ordered[max(0, math.floor(bounds[0] * scale) - 1)]
-    high = ordered[min(len(values), math.ceil(bounds[1] * scale)) - 1]
-    value = float(np.quantile(values, level))
-    return Percentile(Interval(value=value, low=min(value, low), high=max(value, high)), None)
+def bounds(groups: Sequence[Seconds], level: float) -> tuple[float, float] | None:
+    """95 % bounds of the percentile of these iterations, correlation counted.
 
-
-def median(values: NDArray[np.float64]) -> Percentile:
-    """The median; below 6 effective iterations it has no bounds, and the reason says so.
-
-    A latency that is shown must have a middle, so the value itself is never withheld.
+    The variance *between* groups is not in them; ``None``: there are too few iterations.
     """
-    found = percentile(values, 0.5)
+    independent = int(independent_size([of_percentile(group, level) for group in groups]))
+    found = ranks(independent, level) if independent else None
+    if found is None:
+        return None
+    ordered = np.sort(np.concatenate(groups))
+    scale = len(ordered) / independent
+    low = ordered[max(0, math.floor(found[0] * scale) - 1)]
+    high = ordered[min(len(ordered), math.ceil(found[1] * scale)) - 1]
+    return float(low), float(high)
+
+
+def between(groups: Sequence[Seconds]) -> float:
+    """Half-width, in seconds, of the 95 % interval that the spread of the medians allows."""
+    medians = np.array([np.median(group) for group in groups])
+    return student(len(groups) - 1) * float(medians.std(ddof=1)) / math.sqrt(len(groups))
+
+
+def percentile(groups: Sequence[Seconds], level: float) -> Percentile:
+    """The percentile of all iterations with its 95 % interval.
+
+    Args:
+        groups: one array of seconds per process, each with at least one iteration.
+        level: 0 … 1.
+    """
+    values = np.concatenate(groups)
+    value = float(np.quantile(values, level))
+    inside = bounds(groups, level)
+    if inside is None:
+        return Percentile(None, _too_few(groups, level))
+    down, up = max(0.0, value - inside[0]), max(0.0, inside[1] - value)
+    if len(groups) > 1:
+        apart = between(groups)
+        # The medians' spread holds what is within each process too: for the median itself the
+        # wider of both counts, not their sum.
+        join = max if level == PERCENTILES["p50"] else math.hypot
+        down, up = join(down, apart), join(up, apart)
+    return Percentile(Interval(value=value, low=max(0.0, value - down), high=value + up), None)
+
+
+def _too_few(groups: Sequence[Seconds], level: float) -> str:
+    count = sum(map(len, groups))
+    effective = sum(of_percentile(group, level).effective for group in groups)
+    return (
+        f"{effective:.0f} effective iterations ({count} measured); a 95 % interval "
+        f"needs {needed(level)} or a few more. Measure for longer (--max-time)"
+    )
+
+
+def median(groups: Sequence[Seconds]) -> Percentile:
+    """The median; where even its interval is not known it has no bounds, and the reason says so.
+
+    A latency that is shown must have a middle, so the value itself is never withheld. With several
+    processes their medians alone can bound it, however few iterations each had.
+    """
+    found = percentile(groups, PERCENTILES["p50"])
     if found.interval is not None:
         return found
-    return Percentile(Interval(value=float(np.median(values)), low=None, high=None), found.reason)
+    value = float(np.median(np.concatenate(groups)))
+    if len(groups) > 1:
+        half = between(groups)
+        low, high = max(0.0, value - half), value + half
+        return Percentile(Interval(value=value, low=low, high=high), None)
+    return Percentile(Interval(value=value, low=None, high=None), found.reason)
 
 
-def count_outliers(values: NDArray[np.float64]) -> int:
+def relative_half_width(interval: Interval | None) -> float | None:
+    """Half the interval's width over its value; ``None`` where there are no bounds."""
+    if interval is None or interval.low is None or interval.high is None or interval.value <= 0:
+        return None
+    return (interval.high - interval.low) / 2 / interval.value
+
+
+def count_outliers(values: Seconds) -> int:
     """Iterations beyond Tukey's fences. They are counted, never removed."""
     first, third = np.quantile(values, [0.25, 0.75])
     fence = TUKEY_FENCE * (third - first)
     return int(np.count_nonzero((values < first - fence) | (values > third + fence)))
 
 
-def summarise(values: NDArray[np.float64]) -> Latency:
+def summarise(groups: Sequence[Seconds]) -> Latency:
     """All statistics of a run's timed iterations.
 
     Args:
-        values: seconds, one per iteration, in the order of measurement; at least one.
+        groups: seconds, one array per process in the order of measurement; none is empty.
     """
-    found = {name: percentile(values, level) for name, level in PERCENTILES.items()}
-    found["p50"] = median(values)
+    values = np.concatenate(groups)
+    found = {name: percentile(groups, level) for name, level in PERCENTILES.items()}
+    found["p50"] = median(groups)
     middle = float(np.median(values))
     return Latency(
         n=len(values),
-        n_effective=effective_size(values, 0.5),
+        n_effective=sum(of_percentile(group, 0.5).effective for group in groups),
         mean=float(values.mean()),
         minimum=float(values.min()),
         maximum=float(values.max()),
