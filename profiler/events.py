@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from profiler.base import Frozen, StrEnum
 from profiler.result import FailureKind, RunResult
@@ -27,7 +27,7 @@ class Phase(StrEnum):
 
 
 class WorkerRequest(Frozen):
-    """What the worker reads from stdin.
+    """One run, as the worker is told of it.
 
     Attributes:
         model_path: the artifact's file, verified; ``None`` for an architecture.
@@ -70,7 +70,3 @@ class FailureEvent(Frozen):
     kind: Literal["failure"] = "failure"
     failure: FailureKind
     message: str
-
-
-Event = Annotated[ProgressEvent | ResultEvent | FailureEvent, Field(discriminator="kind")]
-EVENTS: TypeAdapter[ProgressEvent | ResultEvent | FailureEvent] = TypeAdapter(Event)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from profiler.result import Flag, Latency
+from profiler.result import Contention, Flag, Interval, Latency, Sentinel
+from profiler.spec import StopSpec
 
 # Above this share of the median the clock's own cost is subtracted and said.
 CLOCK_SHARE = 0.001
 # Other load above this share of the machine disturbs a run.
 BUSY_SHARE = 0.05
-# Half-width of the median's interval that counts as converged.
-CONVERGED = 0.01
+# The sentinel before and after a repetition differ by more than this: the device's speed wandered.
+DRIFT = 0.02
+# Above this share of the iterations in disturbed blocks, the figure is the neighbours' too.
+DISTURBED_SHARE = 0.05
+_DEFAULT_STOP = StopSpec()
 
 
 def single_repetition() -> Flag:
@@ -28,21 +32,54 @@ def not_steady(repetitions: int, seconds: float) -> Flag:
     )
 
 
-def not_converged(latency: Latency) -> Flag | None:
-    if latency.p50 is None or latency.p50.value <= 0:
+def not_converged(latency: Latency, stop: StopSpec = _DEFAULT_STOP) -> Flag | None:
+    interval: Interval | None = getattr(latency, stop.percentile)
+    if interval is not None and interval.value <= 0:
         return None
-    low, high = latency.p50.low, latency.p50.high
-    if low is None or high is None:
-        detail = latency.p50_reason or "the median has no interval"
+    half = interval.relative_half_width if interval is not None else None
+    if half is None:
+        reason = getattr(latency, f"{stop.percentile}_reason")
+        detail = reason or f"{stop.percentile} has no interval"
+    elif half <= stop.relative_half_width or stop.relative_half_width == 0:
+        return None
     else:
-        half = (high - low) / 2 / latency.p50.value
-        if half <= CONVERGED:
-            return None
-        detail = f"the 95 % interval of the median is ±{100 * half:.1f} %, wider than ±1 %"
+        detail = (
+            f"the 95 % interval of {stop.percentile} is ±{100 * half:.1f} %, wider than "
+            f"±{100 * stop.relative_half_width:g} %"
+        )
     return Flag(
         name="not_converged",
         detail=detail,
-        advice="raise --max-time, or quieten the device",
+        advice="raise --max-time or --repetitions, or quieten the device (`fleetmark doctor`)",
+    )
+
+
+def drift(sentinel: Sentinel | None) -> Flag | None:
+    if sentinel is None or sentinel.drift <= DRIFT:
+        return None
+    return Flag(
+        name="drift",
+        detail=(
+            "the device's own speed changed while it measured: the same fixed work took "
+            f"{100 * sentinel.drift:.1f} % longer or shorter before than after a repetition"
+        ),
+        advice=(
+            "compare latencies in units of the sentinel; `fleetmark doctor --noise` says what "
+            "moves the device's speed"
+        ),
+    )
+
+
+def disturbed(contention: Contention | None) -> Flag | None:
+    if contention is None or contention.disturbed_share <= DISTURBED_SHARE:
+        return None
+    return Flag(
+        name="disturbed",
+        detail=(
+            f"{100 * contention.disturbed_share:.0f} % of the iterations are in blocks in which "
+            "other work held a CPU that the model was waiting for"
+        ),
+        advice="stop what else runs on the device; latency_undisturbed leaves those blocks out",
     )
 
 

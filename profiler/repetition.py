@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from time import perf_counter, perf_counter_ns
 
-from profiler.base import Frozen
+from profiler import stop
+from profiler.blocks import BLOCK_NS, TimedBlocks
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.memory import read_host_memory, reset_peak
+from profiler.plan import LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, Memory, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
-from profiler.samples import Iterations
-from profiler.spec import WarmupSpec
+from profiler.sentinel import ConvolutionWork, Sentinel
+from profiler.spec import StopSpec
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
-from profiler.warmup import WINDOW_SECONDS, is_steady
+from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_steady
 
-# Iterations are timed in blocks; between blocks progress is reported and steadiness judged.
-BLOCK_NS = 250_000_000
 # Warm-up may use up to this share of a repetition's budget, so that something is left to measure.
 WARMUP_SHARE = 0.4
 # A window of the warm-up takes no more than this share of the time that the warm-up may take.
@@ -29,36 +28,6 @@ WINDOW_SHARE = 0.25
 MEMORY_CALLS = 3
 
 Emit = Callable[[ProgressEvent], None]
-
-
-class Plan(Frozen):
-    """One repetition's share of the run."""
-
-    index: int
-    repetitions: int
-    budget_seconds: float
-    warmup: WarmupSpec
-    samples_path: Path
-
-
-class LoadedFacts(Frozen):
-    """What the engine said about the model that it loaded."""
-
-    inputs: tuple[InputInfo, ...]
-    precision: str
-    accelerator: str
-    threads: int
-    parameters: int | None
-    fallback: str | None
-
-
-class RepetitionReport(Frozen):
-    """What a repetition answers; its iterations are in ``Plan.samples_path``."""
-
-    figures: RepetitionFigures
-    facts: LoadedFacts
-    steady: bool
-    clock_overhead_seconds: float
 
 
 def _facts(loaded: LoadedModel) -> LoadedFacts:
@@ -81,25 +50,13 @@ def _first_call(loaded: LoadedModel) -> float:
     return perf_counter() - start
 
 
-def _blocks(
-    loaded: LoadedModel, seconds: float, report: Callable[[Stamps], bool], clock_start: int
-) -> Stamps:
-    """Timed blocks until the time is over or ``report`` says that it is enough."""
-    stamps: Stamps = []
-    end = clock_start + int(seconds * 1e9)
-    while True:
-        now = perf_counter_ns()
-        timed_block(loaded.call, loaded.synchronize, min(now + BLOCK_NS, end), stamps)
-        if report(stamps) or stamps[-1][1] >= end:
-            return stamps
-
-
 def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]:
     limit = min(plan.warmup.max_seconds, plan.budget_seconds * WARMUP_SHARE)
     if limit <= 0:
         return [], plan.warmup.min_iterations == 0
     # Two windows must fit into a short warm-up, or it could never be found steady.
-    window = min(WINDOW_SECONDS, limit * WINDOW_SHARE)
+    longest = WINDOW_SECONDS if plan.repetitions > 1 else QUICK_WINDOW_SECONDS
+    window = min(longest, limit * WINDOW_SHARE)
     start = perf_counter_ns()
     steady = False
     latencies: list[float] = []
@@ -111,7 +68,38 @@ def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]
         emit(_progress(Phase.WARMUP, plan, start, stamps))
         return steady
 
-    return _blocks(loaded, limit, enough, start), steady
+    return _untimed_blocks(loaded, limit, enough, start), steady
+
+
+def _untimed_blocks(
+    loaded: LoadedModel, seconds: float, enough: Callable[[Stamps], bool], start_ns: int
+) -> Stamps:
+    """Blocks of the warm-up: nothing but steadiness is judged between them."""
+    stamps: Stamps = []
+    end = start_ns + int(seconds * 1e9)
+    while True:
+        until = min(perf_counter_ns() + BLOCK_NS, end)
+        timed_block(loaded.call, loaded.synchronize, until, stamps)
+        if enough(stamps) or stamps[-1][1] >= end:
+            return stamps
+
+
+class _Enough:
+    """The stop rule of one repetition, asked between blocks."""
+
+    def __init__(self, spec: StopSpec, start_ns: int) -> None:
+        self.converged = False
+        self._spec = spec
+        self._start_ns = start_ns
+        self._next = stop.first_check(spec)
+
+    def __call__(self, stamps: Stamps) -> bool:
+        elapsed = (stamps[-1][1] - self._start_ns) / 1e9
+        if len(stamps) < self._next or elapsed < self._spec.min_seconds:
+            return False
+        self._next = stop.next_check(self._spec, len(stamps))
+        self.converged = stop.judge([(b - a) / 1e9 for a, b in stamps], self._spec).enough
+        return self.converged
 
 
 def _progress(phase: Phase, plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent:
@@ -147,20 +135,15 @@ def repeat(
     gc.collect()
     gc.freeze()
     gc.disable()
+    sentinel = Sentinel(ConvolutionWork()) if plan.sentinel else None
     begin = perf_counter()
     warmup, steady = _warm_up(loaded, plan, emit)
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
     emit(_at(Phase.MEASURING, plan, WARMUP_SHARE))
-    start = perf_counter_ns()
-
-    def progress(stamps: Stamps) -> bool:
-        emit(_progress(Phase.MEASURING, plan, start, stamps))
-        return False
-
-    left = max(0.0, plan.budget_seconds - warmup_seconds)
-    timed = _blocks(loaded, left, progress, start)
-    Iterations.from_stamps(plan.index, warmup, timed).save(plan.samples_path)
+    blocks = TimedBlocks(loaded.call, loaded.synchronize, sentinel=sentinel)
+    enough = _measure(blocks, sentinel, plan, plan.budget_seconds - warmup_seconds, emit)
+    blocks.recording(plan.index, warmup).save(plan.samples_path)
     return RepetitionReport(
         figures=RepetitionFigures(
             index=plan.index,
@@ -168,13 +151,36 @@ def repeat(
             first_inference_seconds=first_seconds,
             warmup_iterations=len(warmup),
             warmup_seconds=warmup_seconds,
-            iterations=len(timed),
-            median_seconds=median(b - a for a, b in timed) / 1e9,
+            iterations=len(blocks.stamps) - len(blocks.lead_in),
+            median_seconds=median(b - a for a, b in blocks.counted()) / 1e9,
+            position=plan.position,
         ),
         facts=_facts(loaded),
         steady=steady,
+        converged=enough,
         clock_overhead_seconds=overhead / 1e9,
+        sentinel_kind=sentinel.kind if sentinel else None,
+        measured_seconds=perf_counter() - begin,
     )
+
+
+def _measure(
+    blocks: TimedBlocks, sentinel: Sentinel | None, plan: Plan, seconds: float, emit: Emit
+) -> bool:
+    """The timed part, between the edges of the sentinel; whether the stop rule was satisfied."""
+    if sentinel is not None:
+        sentinel.edge()
+    start = perf_counter_ns()
+    enough = _Enough(plan.stop, start)
+
+    def between(stamps: Stamps) -> bool:
+        emit(_progress(Phase.MEASURING, plan, start, stamps))
+        return enough(stamps)
+
+    blocks.run(max(0.0, seconds), between)
+    if sentinel is not None:
+        sentinel.edge()
+    return enough.converged
 
 
 def _at(phase: Phase, plan: Plan, inside: float = 0.0) -> ProgressEvent:

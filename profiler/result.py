@@ -58,6 +58,13 @@ class Interval(Frozen):
     low: float | None
     high: float | None
 
+    @property
+    def relative_half_width(self) -> float | None:
+        """Half the width over the value; ``None`` without bounds, or around zero."""
+        if self.low is None or self.high is None or self.value <= 0:
+            return None
+        return (self.high - self.low) / 2 / self.value
+
     def below(self, other: Interval) -> bool:
         """Whether the two intervals lie apart, this one lower; unknown bounds never do."""
         return self.high is not None and other.low is not None and self.high < other.low

@@ -1,30 +1,86 @@
-"""Raw iterations of a run: kept as measured, so that every statistic can be computed again."""
+"""Raw data of a run: kept as measured, so that every statistic can be computed again.
+
+A file holds up to three tables of columns: the iterations, the blocks in which they were timed with
+what the kernel counted meanwhile, and the slices of the sentinel. Files of the first version hold
+iterations only.
+"""
 
 from __future__ import annotations
 
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
+
+from profiler.contention import Counters
 
 FILE_NAME = "iterations.npz"
 
+# A column of a counter that this kernel does not have.
+UNKNOWN = -1
+
+Source = Path | BinaryIO
+
 
 @dataclass(frozen=True)
-class Iterations:
+class _Table:
+    """Columns of equal length; ``DTYPES`` names them, ``PREFIX`` tells tables of a file apart."""
+
+    PREFIX: ClassVar[str]
+    DTYPES: ClassVar[dict[str, type[np.generic]]]
+
+    def __len__(self) -> int:
+        return len(getattr(self, fields(self)[0].name))
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(**{name: np.empty(0, dtype) for name, dtype in cls.DTYPES.items()})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        return cls(
+            **{name: np.concatenate([getattr(p, name) for p in parts]) for name in cls.DTYPES}
+        )
+
+    @classmethod
+    def load(cls, source: Source) -> Self:
+        """Read what ``Recording.save`` wrote; pickled arrays are refused.
+
+        Raises:
+            ValueError: the file holds something else.
+            OSError: it cannot be read at all.
+        """
+        return _read(source, cls)
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        return {f"{self.PREFIX}{name}": getattr(self, name) for name in self.DTYPES}
+
+
+@dataclass(frozen=True)
+class Iterations(_Table):
     """One row per iteration, in the order of measurement, warm-ups included.
 
     Attributes:
         repetition: uint16, index of the process.
-        warmup: bool, part of the lead-in.
+        warmup: bool, part of the lead-in: of the repetition, or of a block after a pause.
         start_ns: int64, ``perf_counter_ns`` when the call began.
         latency_ns: int64, until call and synchronisation were done, as read.
     """
+
+    PREFIX: ClassVar[str] = ""
+    DTYPES: ClassVar[dict[str, type[np.generic]]] = {
+        "repetition": np.uint16,
+        "warmup": np.bool_,
+        "start_ns": np.int64,
+        "latency_ns": np.int64,
+    }
 
     repetition: NDArray[np.uint16]
     warmup: NDArray[np.bool_]
@@ -33,12 +89,24 @@ class Iterations:
 
     @classmethod
     def from_stamps(
-        cls, repetition: int, warmup: list[tuple[int, int]], timed: list[tuple[int, int]]
-    ) -> Iterations:
-        """Rows of one repetition from its (start, end) stamps in nanoseconds."""
+        cls,
+        repetition: int,
+        warmup: list[tuple[int, int]],
+        timed: list[tuple[int, int]],
+        lead_in: Sequence[int] = (),
+    ) -> Self:
+        """Rows of one repetition from its (start, end) stamps in nanoseconds.
+
+        Args:
+            repetition: index of the process.
+            warmup: before the timed part.
+            timed: the timed part.
+            lead_in: indices in ``timed`` of iterations that only led in after a pause.
+        """
         stamps = np.array(warmup + timed, dtype=np.int64).reshape(-1, 2)
         marks = np.zeros(len(stamps), dtype=np.bool_)
         marks[: len(warmup)] = True
+        marks[len(warmup) + np.array(lead_in, dtype=np.intp)] = True
         return cls(
             repetition=np.full(len(stamps), repetition, dtype=np.uint16),
             warmup=marks,
@@ -46,14 +114,10 @@ class Iterations:
             latency_ns=stamps[:, 1] - stamps[:, 0],
         )
 
-    @classmethod
-    def concatenate(cls, parts: list[Iterations]) -> Iterations:
-        return cls(
-            repetition=np.concatenate([p.repetition for p in parts]),
-            warmup=np.concatenate([p.warmup for p in parts]),
-            start_ns=np.concatenate([p.start_ns for p in parts]),
-            latency_ns=np.concatenate([p.latency_ns for p in parts]),
-        )
+    def timed(self) -> Self:
+        """Without the warm-up."""
+        keep = ~self.warmup
+        return type(self)(**{name: getattr(self, name)[keep] for name in self.DTYPES})
 
     def timed_seconds(self) -> NDArray[np.float64]:
         """Latencies of the timed iterations, in seconds."""
@@ -74,53 +138,176 @@ class Iterations:
         return windows
 
     def save(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(
-                file,
-                repetition=self.repetition,
-                warmup=self.warmup,
-                start_ns=self.start_ns,
-                latency_ns=self.latency_ns,
-            )
+        """Write a file that holds nothing else."""
+        Recording(self, Blocks.empty(), SentinelSlices.empty()).save(path)
+
+
+@dataclass(frozen=True)
+class Blocks(_Table):
+    """One row per block of timed iterations, and what the kernel counted while it lasted.
+
+    Attributes:
+        repetition: uint16.
+        start_ns, end_ns: int64, first call's begin and last call's end.
+        run_delay_ns, steal_ns, pressure_ns: int64; ``UNKNOWN`` where the kernel does not tell.
+        involuntary_switches: int64.
+    """
+
+    PREFIX: ClassVar[str] = "block_"
+    DTYPES: ClassVar[dict[str, type[np.generic]]] = {
+        "repetition": np.uint16,
+        "start_ns": np.int64,
+        "end_ns": np.int64,
+        "run_delay_ns": np.int64,
+        "steal_ns": np.int64,
+        "pressure_ns": np.int64,
+        "involuntary_switches": np.int64,
+    }
+
+    repetition: NDArray[np.uint16]
+    start_ns: NDArray[np.int64]
+    end_ns: NDArray[np.int64]
+    run_delay_ns: NDArray[np.int64]
+    steal_ns: NDArray[np.int64]
+    pressure_ns: NDArray[np.int64]
+    involuntary_switches: NDArray[np.int64]
 
     @classmethod
-    def load(cls, source: Path | BinaryIO) -> Iterations:
-        """Read what ``save`` wrote; pickled arrays are refused.
+    def of(
+        cls,
+        repetition: int,
+        spans: Sequence[tuple[int, int]],
+        before: Sequence[Counters],
+        after: Sequence[Counters],
+    ) -> Self:
+        """Args:
+        repetition: index of the process.
+        spans: (start, end) of each block.
+        before: the counters just before each block.
+        after: just after it.
+        """
+
+        def differences(name: str) -> NDArray[np.int64]:
+            first, last = ([getattr(each, name) for each in side] for side in (before, after))
+            if None in first or None in last:
+                return np.full(len(spans), UNKNOWN, dtype=np.int64)
+            # A thread that ended takes its delay with it.
+            return np.maximum(np.array(last, dtype=np.int64) - np.array(first, dtype=np.int64), 0)
+
+        edges = np.array(spans, dtype=np.int64).reshape(-1, 2)
+        return cls(
+            repetition=np.full(len(spans), repetition, dtype=np.uint16),
+            start_ns=edges[:, 0],
+            end_ns=edges[:, 1],
+            run_delay_ns=differences("run_delay_ns"),
+            steal_ns=differences("steal_ns"),
+            pressure_ns=differences("pressure_ns"),
+            involuntary_switches=differences("involuntary_switches"),
+        )
+
+
+@dataclass(frozen=True)
+class SentinelSlices(_Table):
+    """One row per slice of the sentinel.
+
+    Attributes:
+        repetition: uint16.
+        start_ns, duration_ns: int64.
+    """
+
+    PREFIX: ClassVar[str] = "sentinel_"
+    DTYPES: ClassVar[dict[str, type[np.generic]]] = {
+        "repetition": np.uint16,
+        "start_ns": np.int64,
+        "duration_ns": np.int64,
+    }
+
+    repetition: NDArray[np.uint16]
+    start_ns: NDArray[np.int64]
+    duration_ns: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, repetition: int, slices: Sequence[tuple[int, int]]) -> Self:
+        """From (start, end) stamps."""
+        stamps = np.array(slices, dtype=np.int64).reshape(-1, 2)
+        return cls(
+            repetition=np.full(len(slices), repetition, dtype=np.uint16),
+            start_ns=stamps[:, 0],
+            duration_ns=stamps[:, 1] - stamps[:, 0],
+        )
+
+
+@dataclass(frozen=True)
+class Recording:
+    """All raw data of a repetition or of a run."""
+
+    iterations: Iterations
+    blocks: Blocks
+    slices: SentinelSlices
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Recording]) -> Recording:
+        return cls(
+            Iterations.concatenate([part.iterations for part in parts]),
+            Blocks.concatenate([part.blocks for part in parts]),
+            SentinelSlices.concatenate([part.slices for part in parts]),
+        )
+
+    def save(self, path: Path) -> None:
+        columns: dict[str, Any] = {}
+        for table in (self.iterations, self.blocks, self.slices):
+            columns.update(table.columns())
+        with path.open("wb") as file:
+            np.savez(file, **columns)
+
+    @classmethod
+    def load(cls, source: Source) -> Recording:
+        """Read what ``save`` wrote.
 
         Raises:
             ValueError: the file holds something else.
             OSError: it cannot be read at all.
         """
-        try:
-            if isinstance(source, Path):
-                with source.open("rb") as file:
-                    return cls(**_columns(file))
-            return cls(**_columns(source))
-        except _UNREADABLE as error:
-            raise ValueError(f"no iterations are in it: {error}") from error
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                return cls.load(file)
+        parts: list[Any] = []
+        for table in (Iterations, Blocks, SentinelSlices):
+            source.seek(0)
+            parts.append(table.load(source))
+        return cls(*parts)
 
 
-_DTYPES = {
-    "repetition": np.uint16,
-    "warmup": np.bool_,
-    "start_ns": np.int64,
-    "latency_ns": np.int64,
-}
 # What NumPy and zipfile raise for files that are cut short, damaged or something else.
 _UNREADABLE = (
     ValueError, KeyError, TypeError, EOFError, NotImplementedError,
     zipfile.BadZipFile, zlib.error, struct.error,
 )  # fmt: skip
 
+AnyTable = TypeVar("AnyTable", bound=_Table)
 
-def _columns(file: BinaryIO) -> dict[str, Any]:
+
+def _read(source: Source, table: type[AnyTable]) -> AnyTable:
+    try:
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                return table(**_columns(file, table))
+        return table(**_columns(source, table))
+    except _UNREADABLE as error:
+        raise ValueError(f"no iterations are in it: {error}") from error
+
+
+def _columns(file: BinaryIO, table: type[_Table]) -> dict[str, Any]:
     data = np.load(file, allow_pickle=False)
     if not isinstance(data, np.lib.npyio.NpzFile):
         raise TypeError("an array, not an archive of them")
     with data:
-        columns = {name: data[name] for name in _DTYPES}
-    rows = columns["latency_ns"].shape
-    for name, dtype in _DTYPES.items():
+        if table.PREFIX and not any(f"{table.PREFIX}{name}" in data for name in table.DTYPES):
+            # A file of the first version.
+            return {name: np.empty(0, dtype) for name, dtype in table.DTYPES.items()}
+        columns = {name: data[f"{table.PREFIX}{name}"] for name in table.DTYPES}
+    rows = next(iter(columns.values())).shape
+    for name, dtype in table.DTYPES.items():
         if columns[name].dtype != dtype or columns[name].shape != rows or len(rows) != 1:
             raise ValueError(f"{name} is {columns[name].dtype} of shape {columns[name].shape}")
     return columns

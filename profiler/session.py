@@ -1,4 +1,4 @@
-"""The other side of the worker: starts it, follows its events, ends it when it must end.
+"""The other side of the worker: tells it what to do, follows it, ends it when it must end.
 
 Used by ``fleetmark run`` and by the agent alike, so that a device of a fleet measures with the very
 code that measures alone.
@@ -6,166 +6,255 @@ code that measures alone.
 
 from __future__ import annotations
 
-import os
-import selectors
-import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic, perf_counter
 
-from pydantic import ValidationError
-
-from profiler.environment import read_environment, worker_environment
-from profiler.errors import DeviceError, RunFailure, RunTimeout
-from profiler.events import EVENTS, FailureEvent, ProgressEvent, ResultEvent, WorkerRequest
+from profiler.commands import (
+    Answer,
+    AnyCommand,
+    MeasureMemory,
+    MemoryMeasured,
+    Prepare,
+    Prepared,
+    Repeat,
+    Repeated,
+    Summarise,
+)
+from profiler.environment import read_environment
+from profiler.errors import DeviceError, RunFailure
+from profiler.events import ProgressEvent, ResultEvent, WorkerRequest
 from profiler.failure import result_without_figures
-from profiler.forked import FAILURES, describe_exit
-from profiler.guard import MemoryGuard
+from profiler.order import interleaved
+from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
+from profiler.worker_process import OnProgress, RunCancelled, WorkerProcess
 
-POLL_SECONDS = 0.25
-STDERR_BYTES = 64 * 1024
-TAIL_LINES = 20
-# The result event carries all figures; a line beyond this is not one of ours.
-LINE_LIMIT = 8 * 1024 * 1024
+__all__ = ["OnProgress", "measure", "new_work_dir", "run_worker"]
 
-OnProgress = Callable[[ProgressEvent], None]
+Order = Callable[[Sequence[int], int], list[tuple[int, int]]]
 
 
-class RunCancelled(Exception):  # noqa: N818 - not an error: someone asked for it
-    """The run was cancelled by its user."""
+class _Workers:
+    """The workers of one measurement: runs of one kind share one, and a dead one is replaced."""
+
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._running: dict[Kind, WorkerProcess] = {}
+
+    def get(self, kind: Kind) -> tuple[WorkerProcess, bool]:
+        """A worker, and whether it is a new one."""
+        if kind in self._running:
+            return self._running[kind], False
+        self._running[kind], new = self._pool.take(kind)
+        return self._running[kind], new
+
+    def end(self, kind: Kind) -> str:
+        """End a worker that cannot go on; the last lines that it wrote."""
+        worker = self._running.pop(kind, None)
+        if worker is None:
+            return ""
+        worker.close()
+        return worker.stderr.text()
+
+    def release(self) -> None:
+        """Give back those that did well."""
+        while self._running:
+            kind, worker = self._running.popitem()
+            self._pool.give_back(kind, worker)
+
+    def end_all(self) -> None:
+        for kind in list(self._running):
+            self.end(kind)
 
 
-class TailReader(threading.Thread):
-    """Drains a pipe and keeps its end, so that a model which prints for ever fills nothing."""
+class _Run:
+    """One run on its way through the worker, from its first command to its result."""
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(name="worker-stderr", daemon=True)
-        self._descriptor = descriptor
-        self._tail = b""
+    def __init__(
+        self,
+        request: WorkerRequest,
+        workers: _Workers,
+        pool: WorkerPool,
+        on_progress: OnProgress,
+        cancel: threading.Event,
+    ) -> None:
+        self.request = request
+        self.result: RunResult | None = None
+        self._workers = workers
+        self._kind = pool.kind(request.spec)
+        self._variables = pool.variables(request.spec)
+        self._on_progress = on_progress
+        self._cancel = cancel
+        self._started_at = datetime.now(timezone.utc)
+        self._left_seconds = request.spec.timeout_seconds
+        self._measured_seconds = 0.0
+        self._start_seconds: float | None = None
+        self._prepared: Prepared | None = None
+        self._repeated: list[Repeated] = []
 
-    def run(self) -> None:
-        while chunk := os.read(self._descriptor, 65536):
-            self._tail = (self._tail + chunk)[-STDERR_BYTES:]
-        os.close(self._descriptor)
+    def prepare(self) -> None:
+        answer = self._guarded(Prepare(request=self.request))
+        if isinstance(answer, Prepared):
+            self._prepared = answer
 
-    def text(self) -> str:
-        lines = self._tail.decode("utf-8", errors="replace").splitlines()
-        return "\n".join(lines[-TAIL_LINES:])
-
-
-class Worker:
-    """A running worker process and its channels."""
-
-    def __init__(self, request: WorkerRequest, python: str, variables: Mapping[str, str]) -> None:
-        events_reader, events_writer = os.pipe()
-        stderr_reader, stderr_writer = os.pipe()
-        try:
-            self.process = subprocess.Popen(
-                [python, "-m", "profiler.worker", "--events-fd", str(events_writer)],
-                stdin=subprocess.PIPE,
-                stdout=stderr_writer,
-                stderr=stderr_writer,
-                pass_fds=(events_writer,),
-                env=dict(variables),
-                # A group of its own: the model's children end with it.
-                start_new_session=True,
-            )
-        except OSError as error:
-            os.close(events_reader)
-            os.close(stderr_reader)
-            raise DeviceError(f"the worker's Python cannot be started: {error}") from error
-        finally:
-            os.close(events_writer)
-            os.close(stderr_writer)
-        self.events = events_reader
-        self.stderr = TailReader(stderr_reader)
-        self.stderr.start()
-        self._send(request)
-
-    def _send(self, request: WorkerRequest) -> None:
-        assert self.process.stdin is not None  # noqa: S101 - it was asked for as a pipe
-        try:
-            self.process.stdin.write(request.model_dump_json().encode())
-            self.process.stdin.close()
-        except BrokenPipeError:
-            # It ended before it read; its exit status tells more than this error.
+    def repeat(self, index: int, position: int) -> None:
+        if self._prepared is None:
             return
+        spec = self.request.spec
+        left = spec.max_time_seconds - self._measured_seconds
+        budget = max(left, 0.0) / (spec.repetitions - len(self._repeated))
+        answer = self._guarded(
+            Repeat(
+                request=self.request,
+                prepared=self._prepared,
+                index=index,
+                position=position,
+                budget_seconds=budget,
+            )
+        )
+        if isinstance(answer, Repeated):
+            self._repeated.append(answer)
+            self._measured_seconds += answer.report.measured_seconds
+            if answer.spent:
+                self._workers.end(self._kind)
 
-    def close(self) -> int:
-        """End the whole group, reap, and return the wait status as ``os.waitpid`` gives it."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        code = self.process.wait()
-        os.close(self.events)
-        self.stderr.join(timeout=2)
-        return code
+    def finish(self, order_seed: int) -> None:
+        if self.result is not None or self._prepared is None:
+            return
+        memory = self._guarded(MeasureMemory(request=self.request, prepared=self._prepared))
+        if not isinstance(memory, MemoryMeasured):
+            return
+        answer = self._guarded(
+            Summarise(
+                request=self.request,
+                prepared=self._prepared,
+                repeated=tuple(sorted(self._repeated, key=lambda r: r.report.figures.index)),
+                memory=memory,
+                order_seed=order_seed,
+                started_at=self._started_at,
+            )
+        )
+        if isinstance(answer, ResultEvent):
+            self.result = self._with_start(answer.result)
+
+    def _guarded(self, command: AnyCommand) -> Answer | None:
+        """The answer, or ``None`` when the run is over: then ``result`` says how."""
+        if self.result is not None:
+            return None
+        began = monotonic()
+        try:
+            return self._ask(command)
+        except RunCancelled:
+            self._workers.end(self._kind)
+            error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
+            self.result = self._without_figures(error, RunStatus.CANCELLED)
+        except RunFailure as failure:
+            tail = self._workers.end(self._kind)
+            error = RunError(kind=failure.kind, message=str(failure), stderr_tail=tail)
+            self.result = self._without_figures(error, RunStatus.FAILED)
+        finally:
+            self._left_seconds -= monotonic() - began
+        return None
+
+    def _ask(self, command: AnyCommand) -> Answer:
+        spec = self.request.spec
+        asked = perf_counter()
+        worker, new = self._workers.get(self._kind)
+
+        def progress(event: ProgressEvent) -> None:
+            # Only this side can time what an interpreter and its imports take.
+            if new and self._start_seconds is None:
+                self._start_seconds = perf_counter() - asked
+            self._on_progress(event)
+
+        return worker.ask(
+            command,
+            on_progress=progress,
+            cancel=self._cancel,
+            seconds=max(0.0, self._left_seconds),
+            timeout_message=(
+                f"not finished after {spec.timeout_seconds:g} s; "
+                "raise --timeout if the model is meant to take that long"
+            ),
+            memory_limit_bytes=spec.memory_limit_bytes,
+        )
+
+    def _with_start(self, result: RunResult) -> RunResult:
+        """The result with ``start`` before its other phases, where a worker was started for it."""
+        if self._start_seconds is None:
+            return result
+        phases = {"start": self._start_seconds} | result.phases_seconds
+        return result.model_copy(update={"phases_seconds": phases})
+
+    def _without_figures(self, error: RunError, status: RunStatus) -> RunResult:
+        request = self.request
+        return result_without_figures(
+            run_id=request.run_id,
+            attempt=request.attempt,
+            job_id=request.job_id,
+            device=request.device,
+            spec=request.spec,
+            status=status,
+            error=error,
+            started_at=self._started_at,
+            environment=read_environment(variables=self._variables),
+        )
 
 
-class _Lines:
-    """Splits what the events channel delivers into lines; what is not an event is dropped."""
+def measure(
+    requests: Sequence[WorkerRequest],
+    pool: WorkerPool,
+    *,
+    on_progress: Callable[[int, ProgressEvent], None] = lambda _index, _event: None,
+    cancel: threading.Event | None = None,
+    order: Order = interleaved,
+    seed: int = 0,
+) -> list[RunResult]:
+    """Measure several configurations, their repetitions interleaved in a random order.
 
-    def __init__(self) -> None:
-        self._rest = b""
-        self.rejected = 0
+    Always gives a result for each: a failure is one, with its error.
 
-    def feed(self, data: bytes) -> list[ProgressEvent | ResultEvent | FailureEvent]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if len(self._rest) > LINE_LIMIT:
-            self._rest = b""
-            self.rejected += 1
-        events = []
-        for line in lines:
-            try:
-                events.append(EVENTS.validate_json(line))
-            except ValidationError:
-                self.rejected += 1
-        return events
-
-
-def _follow(
-    worker: Worker,
-    request: WorkerRequest,
-    on_progress: OnProgress,
-    cancel: threading.Event,
-    deadline: float,
-) -> RunResult | None:
-    """Read events until the worker has ended; its result, or ``None`` if it ended without one.
-
-    Raises:
-        RunFailure: the worker reported one, took too long or too much memory.
-        RunCancelled: ``cancel`` was set.
+    Args:
+        requests: what to measure. Each one's ``work_dir`` must exist; raw data are left there.
+        pool: where workers come from, and go to when all is done.
+        on_progress: called in this thread with the place of the request and the event.
+        cancel: when set from another thread, the runs are ended.
+        order: (repetitions of each, seed) → (configuration, repetition) in turn.
+        seed: of the order.
     """
-    lines = _Lines()
-    guard = MemoryGuard(worker.process.pid, request.spec.memory_limit_bytes)
-    with selectors.DefaultSelector() as selector:
-        selector.register(worker.events, selectors.EVENT_READ)
-        while True:
-            if cancel.is_set():
-                raise RunCancelled
-            if monotonic() > deadline:
-                raise RunTimeout(
-                    f"not finished after {request.spec.timeout_seconds:g} s; "
-                    "raise --timeout if the model is meant to take that long"
-                )
-            guard.check()
-            if not selector.select(POLL_SECONDS):
-                continue
-            data = os.read(worker.events, 65536)
-            if not data:
-                return None
-            for event in lines.feed(data):
-                if isinstance(event, ProgressEvent):
-                    on_progress(event)
-                elif isinstance(event, ResultEvent):
-                    return event.result
-                else:
-                    raise FAILURES.get(event.failure, DeviceError)(event.message)
+    workers = _Workers(pool)
+    stop = cancel or threading.Event()
+    runs = [
+        _Run(request, workers, pool, _to(on_progress, place), stop)
+        for place, request in enumerate(requests)
+    ]
+    try:
+        for run in runs:
+            run.prepare()
+        turns = order([request.spec.repetitions for request in requests], seed)
+        for position, (place, index) in enumerate(turns):
+            runs[place].repeat(index, position)
+        for run in runs:
+            run.finish(seed)
+        workers.release()
+    finally:
+        # After an interruption one may be in the middle of a command: nobody waits for it.
+        workers.end_all()
+    return [_ended(run) for run in runs]
+
+
+def _to(on_progress: Callable[[int, ProgressEvent], None], place: int) -> OnProgress:
+    return lambda event: on_progress(place, event)
+
+
+def _ended(run: _Run) -> RunResult:
+    if run.result is None:
+        raise DeviceError(f"run {run.request.run_id} came to no end")
+    return run.result
 
 
 def run_worker(
@@ -175,118 +264,28 @@ def run_worker(
     cancel: threading.Event | None = None,
     python: str = sys.executable,
     base_environment: Mapping[str, str] | None = None,
+    pool: WorkerPool | None = None,
 ) -> RunResult:
-    """Measure in a worker process. Always gives a result: a failure is one, with its error.
+    """Measure one configuration. Always gives a result: a failure is one, with its error.
 
     Args:
-        request: what to measure. ``work_dir`` must exist; raw iterations are left there.
+        request: what to measure. ``work_dir`` must exist; raw data are left there.
         on_progress: called in this thread.
         cancel: when set from another thread, the worker is ended.
         python: the interpreter of the worker; another may hold a vendor's build of torch.
         base_environment: where the worker's environment is taken from; ``os.environ`` by default.
-    """
-    started_at = datetime.now(timezone.utc)
-    threads = request.spec.threads or len(os.sched_getaffinity(0))
-    base = os.environ if base_environment is None else base_environment
-    variables = worker_environment(base, threads)
-    try:
-        return _run_once(request, on_progress, cancel or threading.Event(), python, variables)
-    except RunCancelled:
-        error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
-        return _without_figures(request, variables, error, started_at, RunStatus.CANCELLED)
-    except _Ended as ended:
-        failure = ended.failure
-        error = RunError(kind=failure.kind, message=str(failure), stderr_tail=ended.stderr_tail)
-        return _without_figures(request, variables, error, started_at, RunStatus.FAILED)
-
-
-def _without_figures(
-    request: WorkerRequest,
-    variables: Mapping[str, str],
-    error: RunError,
-    started_at: datetime,
-    status: RunStatus,
-) -> RunResult:
-    return result_without_figures(
-        run_id=request.run_id,
-        attempt=request.attempt,
-        job_id=request.job_id,
-        device=request.device,
-        spec=request.spec,
-        status=status,
-        error=error,
-        started_at=started_at,
-        environment=read_environment(variables=variables),
-    )
-
-
-class _Ended(Exception):  # noqa: N818 - carries a failure to the one place that makes it a result
-    def __init__(self, failure: RunFailure, stderr_tail: str) -> None:
-        super().__init__(str(failure))
-        self.failure = failure
-        self.stderr_tail = stderr_tail
-
-
-class _FirstWord:
-    """Passes progress on, and times how long a new worker takes to say anything.
-
-    Only this side can: what an interpreter and its imports take is over before the worker's own
-    clock is read for the first time.
+        pool: where the worker comes from, in place of a new one with the two before.
     """
 
-    def __init__(self, on_progress: OnProgress) -> None:
-        self._on_progress = on_progress
-        self._asked = perf_counter()
-        self._seconds: float | None = None
+    def follow(_place: int, event: ProgressEvent) -> None:
+        on_progress(event)
 
-    def __call__(self, event: ProgressEvent) -> None:
-        if self._seconds is None:
-            self._seconds = perf_counter() - self._asked
-        self._on_progress(event)
-
-    def note_in(self, result: RunResult) -> RunResult:
-        """The result with ``start`` before its other phases."""
-        if self._seconds is None:
-            return result
-        phases = {"start": self._seconds} | result.phases_seconds
-        return result.model_copy(update={"phases_seconds": phases})
-
-
-def _run_once(
-    request: WorkerRequest,
-    on_progress: OnProgress,
-    cancel: threading.Event,
-    python: str,
-    variables: Mapping[str, str],
-) -> RunResult:
-    deadline = monotonic() + request.spec.timeout_seconds
-    first_word = _FirstWord(on_progress)
-    try:
-        worker = Worker(request, python, variables)
-    except DeviceError as error:
-        raise _Ended(error, "") from error
-    failure: RunFailure | None = None
-    result = None
-    try:
-        result = _follow(worker, request, first_word, cancel, deadline)
-        if result is None:
-            # The channel closed: the process is ending by itself, so wait for its own status.
-            worker.process.wait(timeout=max(1.0, deadline - monotonic()))
-    except subprocess.TimeoutExpired:
-        failure = RunTimeout(f"not finished after {request.spec.timeout_seconds:g} s")
-    except RunFailure as error:
-        failure = error
-    finally:
-        code = worker.close()
-    if result is not None:
-        return first_word.note_in(result)
-    failure = failure or describe_code(code, "the worker")
-    raise _Ended(failure, worker.stderr.text())
-
-
-def describe_code(code: int, what: str) -> RunFailure:
-    """As ``describe_exit``, from the exit code that ``subprocess`` gives (negative: a signal)."""
-    return describe_exit(-code if code < 0 else code << 8, what)
+    if pool is not None:
+        return measure([request], pool, on_progress=follow, cancel=cancel, seed=request.spec.seed)[
+            0
+        ]
+    with WorkerPool(python=python, base_environment=base_environment) as own:
+        return measure([request], own, on_progress=follow, cancel=cancel, seed=request.spec.seed)[0]
 
 
 def new_work_dir(parent: Path, run_id: str, attempt: int) -> Path:

@@ -156,9 +156,7 @@ def median(groups: Sequence[Seconds]) -> Percentile:
 
 def relative_half_width(interval: Interval | None) -> float | None:
     """Half the interval's width over its value; ``None`` where there are no bounds."""
-    if interval is None or interval.low is None or interval.high is None or interval.value <= 0:
-        return None
-    return (interval.high - interval.low) / 2 / interval.value
+    return interval.relative_half_width if interval is not None else None
 
 
 def count_outliers(values: Seconds) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Two adjacent windows of at least this many iterations and, unless told otherwise, this long.
+# Two adjacent windows of at least this many iterations and this long; shorter for a quick look.
 WINDOW_ITERATIONS = 20
-WINDOW_SECONDS = 0.5
+WINDOW_SECONDS = 2.0
+QUICK_WINDOW_SECONDS = 0.5
 # Steady when the windows differ by less than this, relative to the earlier one.
 MEDIAN_TOLERANCE = 0.01
 QUARTILE_TOLERANCE = 0.05

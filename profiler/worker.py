@@ -1,8 +1,9 @@
 """``python -m profiler.worker --events-fd N``: the measured process.
 
-Reads a ``WorkerRequest`` as JSON from stdin and writes events, one JSON object a line, to the file
-descriptor N. That channel is its own, so that what a model prints cannot corrupt it: stdout is
-joined to stderr before anything else happens. Plain Python, no Ray.
+Reads commands (``profiler.commands``), one JSON object a line, from standard input until its end,
+and answers each with events, one JSON object a line, on the file descriptor N. That channel is its
+own, so that what a model prints cannot corrupt it: stdout is joined to stderr before anything else
+happens. Plain Python, no Ray. The process itself never touches a model: its forked children do.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import traceback
 
 from pydantic import ValidationError
 
+from profiler.commands import COMMANDS, Event
 from profiler.errors import RunFailure
-from profiler.events import FailureEvent, ProgressEvent, ResultEvent, WorkerRequest
+from profiler.events import FailureEvent
 from profiler.forked import classify
 from profiler.process import die_with_parent
 from profiler.result import FailureKind
@@ -39,7 +41,7 @@ class Channel:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def send(self, event: ProgressEvent | ResultEvent | FailureEvent) -> None:
+    def send(self, event: Event) -> None:
         data = event.model_dump_json().encode() + b"\n"
         while data:
             data = data[os.write(self._descriptor, data) :]
@@ -52,28 +54,26 @@ def main() -> int:
     die_with_parent()
     os.dup2(2, 1)
     _offer_to_oom_killer()
-    try:
-        request = WorkerRequest.model_validate_json(sys.stdin.buffer.read())
-    except ValidationError as error:
-        channel.send(FailureEvent(failure=FailureKind.DEVICE_ERROR, message=str(error)))
-        return 1
-    return serve(request, channel)
+    return serve(channel)
 
 
-def serve(request: WorkerRequest, channel: Channel) -> int:
-    """Run the request and report how it ended; the exit status of the worker."""
-    from profiler.runner import run
+def serve(channel: Channel) -> int:
+    """Carry out commands until there are no more; the exit status of the worker."""
+    from profiler.runner import Runner
 
-    threads = request.spec.threads or len(os.sched_getaffinity(0))
-    try:
-        result = run(request, channel.send, threads)
-    except Exception as error:  # noqa: BLE001 - reported, typed, with its traceback on stderr
-        if not isinstance(error, RunFailure):
-            traceback.print_exc()
-        failure = classify(error)
-        channel.send(FailureEvent(failure=failure.kind, message=str(failure)))
-        return 1
-    channel.send(ResultEvent(result=result))
+    runner = Runner(channel.send)
+    for line in sys.stdin.buffer:
+        try:
+            channel.send(runner.carry_out(COMMANDS.validate_json(line)))
+        except ValidationError as error:
+            channel.send(FailureEvent(failure=FailureKind.DEVICE_ERROR, message=str(error)))
+        except Exception as error:  # noqa: BLE001 - reported, typed, with its traceback on stderr
+            if not isinstance(error, RunFailure):
+                traceback.print_exc()
+            failure = classify(error)
+            channel.send(FailureEvent(failure=failure.kind, message=str(failure)))
+        if runner.spent:
+            break
     return 0
 
 

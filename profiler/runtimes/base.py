@@ -72,6 +72,10 @@ class LoadedModel(Protocol):
 class RuntimeAdapter(Protocol):
     """One engine. Its module imports the engine inside these methods only."""
 
+    @property
+    def forkable(self) -> bool:
+        """Whether a fork works after ``preload``; else every repetition is a new interpreter."""
+
     def preload(self) -> None:
         """Import the engine's libraries; no tensor work, so that a fork stays safe."""
 

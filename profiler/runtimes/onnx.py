@@ -35,6 +35,8 @@ LOG_ERRORS = 3
 class OnnxRuntimeAdapter:
     """``onnxruntime.InferenceSession``."""
 
+    forkable = True
+
     def preload(self) -> None:
         import onnxruntime  # noqa: F401 - imported for the forks that follow
 

@@ -14,6 +14,8 @@ from profiler.spec import ArchitectureRef, Library
 class TorchAdapter:
     """``torch.nn.Module`` called as it is."""
 
+    forkable = True
+
     def preload(self) -> None:
         preload_torch()
 

@@ -28,6 +28,8 @@ class TorchExportAdapter:
     An architecture is exported with the run's own shapes, which are static.
     """
 
+    forkable = True
+
     def preload(self) -> None:
         preload_torch()
         # torch.export imports most of itself on first use (380 modules, 26 MiB), which would be

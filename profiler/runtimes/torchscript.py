@@ -25,6 +25,8 @@ from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec, ModelFormat
 class TorchScriptAdapter:
     """``torch.jit.ScriptModule``, neither frozen nor otherwise rewritten."""
 
+    forkable = True
+
     def preload(self) -> None:
         preload_torch()
 

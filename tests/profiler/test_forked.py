@@ -23,7 +23,7 @@ from profiler.errors import (
 )
 from profiler.forked import FAILURES, call_in_child, classify, describe_exit
 from profiler.result import FailureKind
-from profiler.session import describe_code
+from profiler.worker_process import describe_code
 
 
 class Number(Frozen):

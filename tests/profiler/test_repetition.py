@@ -13,7 +13,8 @@ from profiler.base import Frozen
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.forked import call_in_child
-from profiler.repetition import Plan, RepetitionReport, measure_memory, repeat
+from profiler.plan import Plan, RepetitionReport
+from profiler.repetition import measure_memory, repeat
 from profiler.result import Memory
 from profiler.runtimes.base import LoadRequest
 from profiler.samples import Iterations

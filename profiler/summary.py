@@ -1,0 +1,227 @@
+"""Everything that was measured in a run → its result."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler import disturbance, flags, relative, stats
+from profiler.commands import Summarise
+from profiler.energy import summarise_energy
+from profiler.environment import read_environment
+from profiler.failure import source_of
+from profiler.plan import RepetitionReport
+from profiler.result import (
+    Energy,
+    Flag,
+    Latency,
+    ModelInfo,
+    RunResult,
+    RunStatus,
+    StopReport,
+)
+from profiler.samples import FILE_NAME, Recording
+from profiler.sensors import trace_file
+from profiler.sensors.trace import Trace
+from profiler.spec import ArtifactRef, RunSpec
+
+Groups = list[NDArray[np.float64]]
+
+
+def samples_path(work_dir: Path, index: int) -> Path:
+    """Where a repetition leaves its raw data."""
+    return work_dir / f"repetition-{index}.npz"
+
+
+def trace_path(work_dir: Path, index: int) -> Path:
+    """Where a repetition's sampler leaves its readings."""
+    return work_dir / f"trace-{index}.npz"
+
+
+def summarise(command: Summarise, runtime_version: str) -> RunResult:
+    """The result of a run whose repetitions succeeded, all of them.
+
+    Leaves the raw data of all repetitions in one file of the run's directory.
+    """
+    start = perf_counter()
+    request, spec = command.request, command.request.spec
+    reports = [each.report for each in command.repeated]
+    facts = reports[0].facts
+    recording = _collect(request.work_dir, spec.repetitions)
+    trace = _trace(request.work_dir, spec)
+    overhead = max(report.clock_overhead_seconds for report in reports)
+    groups, clock = _without_clock(recording.iterations.timed_groups(), overhead)
+    latency = stats.summarise(groups)
+    calm, calm_reason = _undisturbed(recording)
+    items = latency.n * spec.batch_size
+    energy, energy_reason = _energy(trace, recording, spec.batch_size, facts.accelerator)
+    sentinel = relative.summarise(
+        reports[0].sentinel_kind or "", recording.iterations, recording.slices
+    )
+    stop = _stop(spec, latency, reports)
+    contention = disturbance.summarise(recording.iterations, recording.blocks)
+    raised = [
+        *_run_flags(command, reports, trace),
+        clock,
+        flags.not_converged(latency, spec.stop),
+        flags.drift(sentinel),
+        flags.disturbed(contention),
+    ]
+    now = perf_counter()
+    return RunResult(
+        run_id=request.run_id,
+        attempt=request.attempt,
+        job_id=request.job_id,
+        status=RunStatus.SUCCEEDED,
+        device=request.device,
+        model=spec.model.label,
+        model_info=_model_info(command),
+        runtime=spec.runtime,
+        runtime_version=runtime_version,
+        precision=facts.precision,
+        accelerator=facts.accelerator,
+        threads=facts.threads,
+        batch_size=spec.batch_size,
+        inputs=facts.inputs,
+        scenario=spec.scenario,
+        seed=spec.seed,
+        order_seed=command.order_seed,
+        started_at=command.started_at,
+        finished_at=datetime.now(timezone.utc),
+        latency=latency,
+        latency_undisturbed=calm,
+        latency_undisturbed_reason=calm_reason,
+        throughput_items_per_second=items / float(sum(group.sum() for group in groups)),
+        repetitions=tuple(report.figures for report in reports),
+        stop=stop,
+        contention=contention,
+        sentinel=sentinel,
+        sentinel_reason=None if sentinel else "it was turned off",
+        preflight=command.prepared.preflight,
+        memory=command.memory.memory,
+        memory_reason=command.memory.reason,
+        energy=energy,
+        energy_reason=energy_reason,
+        sensors_absent=trace.absent if trace else (),
+        sampler=trace.report if trace else None,
+        clock_overhead_seconds=overhead,
+        flags=tuple(flag for flag in raised if flag),
+        environment=read_environment(),
+        phases_seconds=command.prepared.phases_seconds
+        | {
+            "repetitions": sum(each.seconds for each in command.repeated),
+            "memory": command.memory.seconds,
+            "summarise": now - start,
+        },
+    )
+
+
+def _collect(work_dir: Path, repetitions: int) -> Recording:
+    """Join the repetitions' files into the run's one."""
+    parts = []
+    for index in range(repetitions):
+        path = samples_path(work_dir, index)
+        parts.append(Recording.load(path))
+        path.unlink()
+    recording = Recording.concatenate(parts)
+    recording.save(work_dir / FILE_NAME)
+    return recording
+
+
+def _trace(work_dir: Path, spec: RunSpec) -> Trace | None:
+    """The repetitions' traces as one; ``None`` with the sampler off."""
+    if not spec.sample_hertz:
+        return None
+    parts = []
+    for index in range(spec.repetitions):
+        path = trace_path(work_dir, index)
+        parts.append(trace_file.load(path))
+        path.unlink()
+    return trace_file.join(parts)
+
+
+def _without_clock(groups: Groups, overhead_seconds: float) -> tuple[Groups, Flag | None]:
+    """The latencies, less what reading the clock costs where that is worth saying."""
+    middle = float(np.median(np.concatenate(groups)))
+    clock = flags.clock_overhead(overhead_seconds, middle)
+    if clock is None:
+        return groups, None
+    return [np.maximum(group - overhead_seconds, 0.0) for group in groups], clock
+
+
+def _undisturbed(recording: Recording) -> tuple[Latency | None, str | None]:
+    """Statistics of the blocks that nobody disturbed."""
+    if not len(recording.blocks):
+        return None, "the blocks were not recorded"
+    tagged = disturbance.disturbed(recording.blocks)
+    if not tagged.any():
+        return None, "no block was disturbed: the latency is that of all"
+    groups = disturbance.undisturbed_groups(recording.iterations, recording.blocks, tagged)
+    if not groups:
+        return None, "every block was disturbed"
+    return stats.summarise(groups), None
+
+
+def _energy(
+    trace: Trace | None, recording: Recording, batch_size: int, accelerator: str
+) -> tuple[Energy | None, str | None]:
+    if trace is None:
+        return None, "the sampler was off (sample_hertz 0)"
+    iterations = recording.iterations
+    windows = iterations.timed_windows()
+    # Those that only led in after a pause used energy as well.
+    calls = sum(
+        int(((iterations.start_ns >= begin * 1e9) & (iterations.start_ns <= end * 1e9)).sum())
+        for begin, end in windows
+    )
+    return summarise_energy(trace, windows, calls * batch_size, accelerator=accelerator)
+
+
+def _stop(spec: RunSpec, latency: Latency, reports: list[RepetitionReport]) -> StopReport:
+    return StopReport(
+        percentile=spec.stop.percentile,
+        goal=spec.stop.relative_half_width,
+        relative_half_width=stats.relative_half_width(getattr(latency, spec.stop.percentile)),
+        converged_repetitions=sum(report.converged for report in reports),
+        repetitions=len(reports),
+    )
+
+
+def _run_flags(
+    command: Summarise, reports: list[RepetitionReport], trace: Trace | None
+) -> list[Flag | None]:
+    unsteady = [r for r in reports if not r.steady]
+    longest = max(r.figures.warmup_seconds for r in reports)
+    fallback = reports[0].facts.fallback
+    lost = trace.lost if trace else None
+    others = sum(r.other_share * r.seconds for r in command.repeated)
+    reason = command.memory.reason
+    return [
+        flags.single_repetition() if len(reports) == 1 else None,
+        flags.not_steady(len(unsteady), longest) if unsteady else None,
+        flags.busy_device(others / sum(r.seconds for r in command.repeated)),
+        flags.cpu_fallback(fallback) if fallback else None,
+        flags.sampler_lost(lost) if lost else None,
+        flags.memory_pass_failed(reason) if reason else None,
+    ]
+
+
+def _model_info(command: Summarise) -> ModelInfo:
+    model = command.request.spec.model
+    converted = command.prepared.converted
+    parameters = command.repeated[0].report.facts.parameters
+    if converted is not None:
+        parameters = converted.parameters
+    artifact = model if isinstance(model, ArtifactRef) else None
+    return ModelInfo(
+        source=source_of(model),
+        digest=artifact.digest if artifact else None,
+        parameters=parameters,
+        parameters_reason=None if parameters is not None else "the engine does not tell",
+        size_bytes=artifact.size_bytes if artifact else None,
+        converted_digest=converted.digest if converted else None,
+    )
