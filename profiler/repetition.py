@@ -94,6 +94,8 @@ class _Enough:
         self._next = stop.first_check(spec)
 
     def __call__(self, stamps: Stamps) -> bool:
+        if not self._spec.relative_half_width:
+            return False
         elapsed = (stamps[-1][1] - self._start_ns) / 1e9
         if len(stamps) < self._next or elapsed < self._spec.min_seconds:
             return False
@@ -135,13 +137,13 @@ def repeat(
     gc.collect()
     gc.freeze()
     gc.disable()
-    sentinel = Sentinel(ConvolutionWork()) if plan.sentinel else None
+    sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
     begin = perf_counter()
     warmup, steady = _warm_up(loaded, plan, emit)
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
     emit(_at(Phase.MEASURING, plan, WARMUP_SHARE))
-    blocks = TimedBlocks(loaded.call, loaded.synchronize, sentinel=sentinel)
+    blocks = TimedBlocks(loaded.call, loaded.synchronize, sentinel=sentinel, clock=perf_counter_ns)
     enough = _measure(blocks, sentinel, plan, plan.budget_seconds - warmup_seconds, emit)
     blocks.recording(plan.index, warmup).save(plan.samples_path)
     return RepetitionReport(

@@ -15,13 +15,17 @@ from agents.messages import (
     RunState,
     Versions,
 )
+from profiler.commands import Repeated
 from profiler.environment import read_environment
 from profiler.inventory import Catalogs
+from profiler.plan import LoadedFacts, RepetitionReport
 from profiler.result import (
+    InputInfo,
     Interval,
     Latency,
     Memory,
     ModelInfo,
+    RepetitionFigures,
     RunError,
     RunResult,
     RunStatus,
@@ -108,6 +112,46 @@ def make_status(**changes: Any) -> AgentStatus:
         "cached_models": (),
     }
     return AgentStatus.model_validate(values | changes)
+
+
+def make_report(index: int = 0, **changes: Any) -> RepetitionReport:
+    """One repetition of a hundred calm iterations."""
+    figures = RepetitionFigures(
+        index=index,
+        load_seconds=0.2,
+        first_inference_seconds=0.05,
+        warmup_iterations=20,
+        warmup_seconds=0.4,
+        iterations=100,
+        median_seconds=0.011,
+    )
+    facts = LoadedFacts(
+        inputs=(InputInfo(name="x", dtype="float32", shape=(1, 3, 224, 224)),),
+        precision="fp32",
+        accelerator="cpu",
+        threads=2,
+        parameters=11_689_512,
+        fallback=None,
+    )
+    values: dict[str, Any] = {
+        "figures": figures,
+        "facts": facts,
+        "steady": True,
+        "converged": True,
+        "clock_overhead_seconds": 1e-7,
+        "measured_seconds": 1.5,
+    }
+    return RepetitionReport.model_validate(values | changes)
+
+
+def make_repeated(index: int = 0, **changes: Any) -> Repeated:
+    values: dict[str, Any] = {
+        "report": make_report(index),
+        "other_share": 0.01,
+        "seconds": 1.8,
+        "spent": False,
+    }
+    return Repeated.model_validate(values | changes)
 
 
 def make_latency(p50: float = 0.011, width: float = 0.01, **changes: Any) -> Latency:

@@ -17,8 +17,9 @@ from profiler.plan import Plan, RepetitionReport
 from profiler.repetition import measure_memory, repeat
 from profiler.result import Memory
 from profiler.runtimes.base import LoadRequest
-from profiler.samples import Iterations
-from profiler.spec import InputSpec, Precision, RunSpec, WarmupSpec
+from profiler.samples import Blocks, Iterations, SentinelSlices
+from profiler.sentinel import EDGE_SLICES
+from profiler.spec import InputSpec, Precision, RunSpec, StopSpec, WarmupSpec
 from tests.builders import RESNET
 
 REQUEST = LoadRequest(
@@ -76,6 +77,9 @@ def default_plan(samples: Path, **changes: Any) -> Plan:
         "repetitions": repetitions,
         "budget_seconds": fields["max_time_seconds"].default / repetitions,
         "warmup": WarmupSpec(),
+        # For all of the time, unless a test is about the stop rule.
+        "stop": StopSpec(relative_half_width=0),
+        "sentinel": False,
         "samples_path": samples,
     }
     return Plan.model_validate(values | changes)
@@ -155,14 +159,57 @@ def test_the_budget_is_kept_and_the_lead_in_is_marked(tmp_path: Path, clock: _Cl
     path = tmp_path / "r.npz"
     found = run(default_plan(path), call)
     kept = Iterations.load(path)
-    assert int(kept.warmup.sum()) == found.figures.warmup_iterations
+    lead_ins = len(Blocks.load(path))  # one for each block: they have 50 iterations
+    assert lead_ins > 1
+    assert int(kept.warmup.sum()) == found.figures.warmup_iterations + lead_ins
     assert int((~kept.warmup).sum()) == found.figures.iterations
-    total = found.figures.warmup_seconds + 0.005 * found.figures.iterations
+    total = found.figures.warmup_seconds + 0.005 * (found.figures.iterations + lead_ins)
     assert total == pytest.approx(2.0, abs=0.011)
     assert found.figures.median_seconds == pytest.approx(0.005)
     assert found.figures.first_inference_seconds == pytest.approx(0.005)
     # The first inference is a figure of its own and no row of the file.
-    assert len(kept.latency_ns) == found.figures.warmup_iterations + found.figures.iterations
+    rows = found.figures.warmup_iterations + found.figures.iterations + lead_ins
+    assert len(kept.latency_ns) == rows
+    assert not found.converged
+
+
+def test_it_ends_as_soon_as_the_median_is_known_well_enough(tmp_path: Path, clock: _Clock) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    spec = StopSpec(min_seconds=0.6)
+    found = run(default_plan(tmp_path / "r.npz", stop=spec), call)
+    assert found.converged
+    measured = found.measured_seconds - found.figures.warmup_seconds
+    # At the end of the block in which the least time was over.
+    assert 0.6 <= measured <= 0.6 + 0.25
+
+
+def test_a_latency_that_grows_is_measured_to_the_end_of_its_time(
+    tmp_path: Path, clock: _Clock
+) -> None:
+    def call() -> None:
+        clock.now += 5_000_000 + clock.now // 100
+
+    found = run(default_plan(tmp_path / "r.npz", stop=StopSpec(min_seconds=1.0)), call)
+    assert not found.converged
+
+
+def test_the_sentinel_is_timed_before_between_and_after(tmp_path: Path) -> None:
+    path = tmp_path / "r.npz"
+    plan = default_plan(path, sentinel=True, budget_seconds=1.0)
+    found = run(plan, lambda: time.sleep(0.002))
+    slices, blocks = SentinelSlices.load(path), Blocks.load(path)
+    assert found.sentinel_kind is not None
+    assert found.sentinel_kind.startswith("convolution-1/")
+    ends = slices.start_ns + slices.duration_ns
+    assert (ends <= blocks.start_ns[0]).sum() == EDGE_SLICES
+    assert (slices.start_ns >= blocks.end_ns[-1]).sum() >= EDGE_SLICES
+    inside = (slices.start_ns > blocks.start_ns[0]) & (ends < blocks.end_ns[-1])
+    assert inside.any()
+    # None of them lies inside a block: they would be a part of its latencies.
+    for start, end in zip(blocks.start_ns, blocks.end_ns, strict=True):
+        assert not ((ends > start) & (slices.start_ns < end)).any()
 
 
 def test_no_warm_up_when_none_is_wanted(tmp_path: Path, clock: _Clock) -> None:

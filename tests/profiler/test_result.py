@@ -31,6 +31,9 @@ RUN_KEYS = {
     "latency_reason", "throughput_items_per_second", "repetitions", "memory", "memory_reason",
     "energy", "energy_reason", "sensors_absent", "sampler", "clock_overhead_seconds", "flags",
     "environment", "environment_reason", "phases_seconds",
+    # since version 2
+    "order_seed", "stop", "latency_undisturbed", "latency_undisturbed_reason", "contention",
+    "sentinel", "sentinel_reason", "preflight", "offline", "server", "sustained", "overhead",
 }  # fmt: skip
 LATENCY_KEYS = {
     "n", "n_effective", "mean", "minimum", "maximum", "median_absolute_deviation", "outliers",
@@ -55,7 +58,7 @@ def test_the_keys_of_a_run_are_the_documented_ones() -> None:
     assert set(data["latency"]["p50"]) == {"value", "low", "high"}
     assert set(data["memory"]) == MEMORY_KEYS
     assert [set(flag) for flag in data["flags"]] == [{"name", "detail", "advice"}]
-    assert data["schema_version"] == SCHEMA_VERSION == 1
+    assert data["schema_version"] == SCHEMA_VERSION == 2
 
 
 def test_the_values_are_plain_json() -> None:

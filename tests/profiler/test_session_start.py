@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from profiler.commands import Event, MemoryMeasured, Prepared
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
+from profiler.result import RunResult
 from profiler.session import run_worker
-from tests.builders import make_result, make_spec
+from tests.builders import make_repeated, make_result, make_spec
 
 SLOW_TO_SPEAK = 0.3
 
 
-def make_worker(directory: Path, *events: ProgressEvent | ResultEvent) -> str:
-    """An interpreter that says ``events``, the first of them late, whatever it is asked."""
-    said = directory / "events"
-    said.write_text("".join(f"{event.model_dump_json()}\n" for event in events))
+def make_worker(directory: Path, progress: Sequence[ProgressEvent], result: RunResult) -> str:
+    """An interpreter that has an answer for every command, the first of them late."""
+    answers: list[list[Event]] = [
+        [*progress, Prepared(converted=None, preflight=None, phases_seconds={})],
+        [make_repeated()],
+        [MemoryMeasured(memory=None, reason="not measured", seconds=0.0)],
+        [ResultEvent(result=result)],
+    ]
+    for number, events in enumerate(answers):
+        text = "".join(f"{event.model_dump_json()}\n" for event in events)
+        (directory / f"answer-{number}").write_text(text)
     program = directory / "python"
     program.write_text(
         f"#!{sys.executable}\n"
         "import os, sys, time\n"
-        "sys.stdin.read()\n"
-        f"time.sleep({SLOW_TO_SPEAK})\n"
-        f"os.write(int(sys.argv[-1]), open({str(said)!r}, 'rb').read())\n"
+        "for number, line in enumerate(sys.stdin):\n"
+        f"    time.sleep({SLOW_TO_SPEAK} if number == 0 else 0)\n"
+        f"    answer = open({str(directory)!r} + f'/answer-{{number}}', 'rb').read()\n"
+        "    os.write(int(sys.argv[-1]), answer)\n"
     )
     program.chmod(0o700)
     return str(program)
@@ -33,7 +44,11 @@ def make_worker(directory: Path, *events: ProgressEvent | ResultEvent) -> str:
 
 def request_in(directory: Path) -> WorkerRequest:
     return WorkerRequest(
-        run_id="run1", device="here", spec=make_spec(), cache_dir=directory, work_dir=directory
+        run_id="run1",
+        device="here",
+        spec=make_spec(repetitions=1),
+        cache_dir=directory,
+        work_dir=directory,
     )
 
 
@@ -45,7 +60,7 @@ def test_start_comes_before_the_workers_own_phases(tmp_path: Path) -> None:
     found = run_worker(
         request_in(tmp_path),
         on_progress=seen.append,
-        python=make_worker(tmp_path, starting, ResultEvent(result=result)),
+        python=make_worker(tmp_path, [starting], result),
     )
     took = time.perf_counter() - asked
     assert found.error is None
@@ -57,5 +72,5 @@ def test_start_comes_before_the_workers_own_phases(tmp_path: Path) -> None:
 
 def test_a_worker_that_says_nothing_has_no_start(tmp_path: Path) -> None:
     result = make_result(phases_seconds={"import": 2.0})
-    python = make_worker(tmp_path, ResultEvent(result=result))
+    python = make_worker(tmp_path, [], result)
     assert run_worker(request_in(tmp_path), python=python) == result

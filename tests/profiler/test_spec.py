@@ -70,7 +70,7 @@ def test_an_unknown_key_is_an_error_at_every_depth() -> None:
         ("accelerator", "cuda:"),
         ("accelerator", "cuda:0\n"),
         ("accelerator", "cuda:0; rm"),
-        ("scenario", "offline"),
+        ("scenario", "burst"),
         ("runtime", "tensorrt"),
         ("precision", "int8"),
     ],
