@@ -87,6 +87,9 @@ class WorkerPool:
                     return worker, False
                 worker.close()
                 break
+        # One that waits for another kind of run takes memory from this one.
+        while len(self._waiting) >= self._keep and self._waiting:
+            self._waiting.pop(0)[1].close()
         return WorkerProcess(kind.python, dict(kind.variables)), True
 
     def give_back(self, kind: Kind, worker: WorkerProcess) -> None:

@@ -130,6 +130,7 @@ _OPTION_NAMES = {
     "memory_limit_bytes": "memory-limit",
     "batch_size": "batch-size",
     "metrics_port": "metrics-port",
+    "keep_warm_seconds": "keep-warm",
     "labels": "label",
 }
 

@@ -134,6 +134,9 @@ def agent(
     worker_python: Annotated[
         str | None, typer.Option(help="Python that measures, such as a vendor's with its torch.")
     ] = None,
+    keep_warm: Annotated[
+        float, typer.Option(help="Seconds that a worker waits for another run; 0: not at all.")
+    ] = 60.0,
     address: Annotated[
         str | None, typer.Option(help="Address of this device. Default: on the way out.")
     ] = None,
@@ -164,6 +167,7 @@ def agent(
         state_dir=state_dir or connection.data_dir() / "agents" / chosen,
         cache_dir=connection.cache_dir() if state_dir is None else state_dir / "cache",
         worker_python=worker_python or sys.executable,
+        keep_warm_seconds=keep_warm,
         address=address,
         metrics_port=metrics_port,
     )

@@ -14,6 +14,7 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
+from agents.device.bench import Bench
 from agents.device.cache import ModelCache
 from agents.device.config import CONFIG_VARIABLE, AgentConfig
 from agents.device.outbox import Outbox
@@ -21,6 +22,7 @@ from agents.device.telemetry import AgentState, start_metrics
 from agents.messages import AgentStatus, Assignment, AttemptKey, Progress, StartAnswer
 from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.failure import result_without_figures
+from profiler.pool import WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.samples import FILE_NAME
 from profiler.session import new_work_dir, run_worker
@@ -57,6 +59,8 @@ class DeviceAgent:
         self._cancel = threading.Event()
         self._state = AgentState()
         self._metrics = start_metrics(self._config, self._state)
+        self._bench = Bench(self._make_pool, self._config.keep_warm_seconds)
+        self._bench.start()
 
     # --- asked by the coordinator ------------------------------------------------------------
 
@@ -116,21 +120,23 @@ class DeviceAgent:
         self._progress = Progress(phase=Phase.STARTING, fraction=0)
         self._cancel = threading.Event()
         self._changed()
-        # The worker dies with the thread that started it, so that thread lives as long as the run.
-        threading.Thread(
-            target=self._run, args=(key, assignment), name=f"run-{key.run_id}", daemon=True
-        ).start()
+        self._bench.do(lambda pool: self._run(key, assignment, pool))
+
+    def _make_pool(self) -> WorkerPool:
+        return WorkerPool(
+            python=self._config.worker_python, base_environment=self._config.environment
+        )
 
     def _changed(self) -> None:
         self._version += 1
         self._state.busy = self._current is not None
         self._news.notify_all()
 
-    def _run(self, key: AttemptKey, assignment: Assignment) -> None:
+    def _run(self, key: AttemptKey, assignment: Assignment, pool: WorkerPool) -> None:
         try:
-            self._measure(key, assignment)
+            self._measure(key, assignment, pool)
         except Exception as error:
-            # Nobody waits for this thread, so what goes wrong in it must become the run's result.
+            # Nobody waits for the bench, so what goes wrong in it must become the run's result.
             log.exception("run %s failed on this device", key.run_id)
             self._outbox.put(key, _device_failure(key, assignment, error), None)
         finally:
@@ -139,7 +145,7 @@ class DeviceAgent:
                 self._progress = None
                 self._changed()
 
-    def _measure(self, key: AttemptKey, assignment: Assignment) -> None:
+    def _measure(self, key: AttemptKey, assignment: Assignment, pool: WorkerPool) -> None:
         work = new_work_dir(self._work, key.run_id, key.attempt)
         try:
             model = assignment.spec.model
@@ -158,8 +164,7 @@ class DeviceAgent:
                 request,
                 on_progress=self._on_progress,
                 cancel=self._cancel,
-                python=self._config.worker_python,
-                base_environment=self._config.environment,
+                pool=pool,
             )
             self._keep(key, result, work / FILE_NAME)
         finally:

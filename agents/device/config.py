@@ -10,6 +10,10 @@ from profiler.base import Frozen
 CONFIG_VARIABLE = "FLEETMARK_AGENT_CONFIG"
 
 
+# A waiting worker holds its engine's libraries, some 300 MB for torch, and uses no CPU.
+KEEP_WARM_SECONDS = 60.0
+
+
 class AgentConfig(Frozen):
     """The agent's settings.
 
@@ -18,6 +22,7 @@ class AgentConfig(Frozen):
         cache_dir: models and conversions.
         worker_python: interpreter of the measured process.
         environment: the daemon's own, before Ray changed any of it.
+        keep_warm_seconds: how long a worker waits for another run before it is ended.
     """
 
     device_id: str
@@ -26,6 +31,7 @@ class AgentConfig(Frozen):
     cache_dir: Path
     worker_python: str
     environment: dict[str, str]
+    keep_warm_seconds: float = KEEP_WARM_SECONDS
     metrics_address: str
     metrics_port: int
     metrics_token_sha256: str

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError
 
 from agents.client import ApiError, Client, Unreachable
-from agents.device.config import CONFIG_VARIABLE, AgentConfig
+from agents.device.config import CONFIG_VARIABLE, KEEP_WARM_SECONDS, AgentConfig
 from agents.device.inventory import read_inventory, read_versions
 from agents.messages import NAME_PATTERN, Admission, Heartbeat, Labels, Registration
 from agents.secretfile import write_private
@@ -60,6 +60,7 @@ class DaemonSettings(Frozen):
     state_dir: Path
     cache_dir: Path
     worker_python: str = sys.executable
+    keep_warm_seconds: float = Field(default=KEEP_WARM_SECONDS, ge=0, le=86_400)
     address: str | None = None
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
@@ -276,6 +277,7 @@ class Daemon:
             state_dir=state,
             cache_dir=settings.cache_dir,
             worker_python=settings.worker_python,
+            keep_warm_seconds=settings.keep_warm_seconds,
             environment={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
             metrics_address=METRICS_ADDRESS,
             metrics_port=metrics_port,

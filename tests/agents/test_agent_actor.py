@@ -148,8 +148,10 @@ def test_the_worker_is_started_as_configured(
     assert request.device == "pi5-a"
     assert request.cache_dir == tmp_path / "cache"
     assert request.work_dir.is_dir()
-    assert worker.kwargs["python"] == "/vendor/python"
-    assert worker.kwargs["base_environment"] == {"PATH": "/bin"}
+    kind = worker.kwargs["pool"].kind(request.spec)
+    assert kind.python == "/vendor/python"
+    assert ("PATH", "/bin") in kind.variables
+    assert "HOME" not in dict(kind.variables)
 
 
 def test_one_run_at_a_time(agent: DeviceAgent, worker: Worker) -> None:
