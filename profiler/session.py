@@ -35,6 +35,9 @@ from profiler.worker_process import OnProgress, RunCancelled, WorkerProcess
 
 __all__ = ["OnProgress", "measure", "new_work_dir", "run_worker"]
 
+# A repetition may measure for at least this part of its equal share of the time.
+LEAST_SHARE = 0.5
+
 Order = Callable[[Sequence[int], int], list[tuple[int, int]]]
 
 
@@ -106,7 +109,10 @@ class _Run:
             return
         spec = self.request.spec
         left = spec.max_time_seconds - self._measured_seconds
-        budget = max(left, 0.0) / (spec.repetitions - len(self._repeated))
+        # What the others did not use; and never much less than its own share, which one call that
+        # took longer than planned would else leave to it.
+        own = LEAST_SHARE * spec.max_time_seconds / spec.repetitions
+        budget = max(left / (spec.repetitions - len(self._repeated)), own)
         answer = self._guarded(
             Repeat(
                 request=self.request,
