@@ -31,7 +31,12 @@ from profiler.failure import result_without_figures
 from profiler.order import interleaved
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
-from profiler.worker_process import OnProgress, RunCancelled, WorkerProcess
+from profiler.worker_process import (
+    OnProgress,
+    RunCancelled,
+    WorkerGoneError,
+    WorkerProcess,
+)
 
 __all__ = ["OnProgress", "measure", "new_work_dir", "run_worker"]
 
@@ -100,7 +105,7 @@ class _Run:
         self._repeated: list[Repeated] = []
 
     def prepare(self) -> None:
-        answer = self._guarded(Prepare(request=self.request))
+        answer = self._guarded(Prepare(request=self.request), again=True)
         if isinstance(answer, Prepared):
             self._prepared = answer
 
@@ -147,18 +152,24 @@ class _Run:
         if isinstance(answer, ResultEvent):
             self.result = self._with_start(answer.result)
 
-    def _guarded(self, command: AnyCommand) -> Answer | None:
-        """The answer, or ``None`` when the run is over: then ``result`` says how."""
+    def _guarded(self, command: AnyCommand, *, again: bool = False) -> Answer | None:
+        """The answer, or ``None`` when the run is over: then ``result`` says how.
+
+        Args:
+            command: what to ask of the worker.
+            again: ask another one if this one had waited and is found dead.
+        """
         if self.result is not None:
             return None
         began = monotonic()
         try:
-            return self._ask(command)
+            return self._ask(command, again=again)
         except RunCancelled:
             self._workers.end(self._kind)
             error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
             self.result = self._without_figures(error, RunStatus.CANCELLED)
-        except RunFailure as failure:
+        except (RunFailure, WorkerGoneError) as error_:
+            failure = error_.failure if isinstance(error_, WorkerGoneError) else error_
             tail = self._workers.end(self._kind)
             error = RunError(kind=failure.kind, message=str(failure), stderr_tail=tail)
             self.result = self._without_figures(error, RunStatus.FAILED)
@@ -166,7 +177,7 @@ class _Run:
             self._left_seconds -= monotonic() - began
         return None
 
-    def _ask(self, command: AnyCommand) -> Answer:
+    def _ask(self, command: AnyCommand, *, again: bool) -> Answer:
         spec = self.request.spec
         asked = perf_counter()
         worker, new = self._workers.get(self._kind)
@@ -177,17 +188,24 @@ class _Run:
                 self._start_seconds = perf_counter() - asked
             self._on_progress(event)
 
-        return worker.ask(
-            command,
-            on_progress=progress,
-            cancel=self._cancel,
-            seconds=max(0.0, self._left_seconds),
-            timeout_message=(
-                f"not finished after {spec.timeout_seconds:g} s; "
-                "raise --timeout if the model is meant to take that long"
-            ),
-            memory_limit_bytes=spec.memory_limit_bytes,
-        )
+        try:
+            return worker.ask(
+                command,
+                on_progress=progress,
+                cancel=self._cancel,
+                seconds=max(0.0, self._left_seconds),
+                timeout_message=(
+                    f"not finished after {spec.timeout_seconds:g} s; "
+                    "raise --timeout if the model is meant to take that long"
+                ),
+                memory_limit_bytes=spec.memory_limit_bytes,
+            )
+        except WorkerGoneError:
+            # One with threads dies slowly: it may have looked alive when it was taken.
+            if new or not again:
+                raise
+            self._workers.end(self._kind)
+            return self._ask(command, again=False)
 
     def _with_start(self, result: RunResult) -> RunResult:
         """The result with ``start`` before its other phases, where a worker was started for it."""

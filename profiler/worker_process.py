@@ -32,6 +32,14 @@ class RunCancelled(Exception):  # noqa: N818 - not an error: someone asked for i
     """The run was cancelled by its user."""
 
 
+class WorkerGoneError(Exception):
+    """The worker ended without an answer; ``failure`` says how."""
+
+    def __init__(self, failure: RunFailure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
 class TailReader(threading.Thread):
     """Drains a pipe and keeps its end, so that a model which prints for ever fills nothing."""
 
@@ -145,7 +153,8 @@ class WorkerProcess:
             memory_limit_bytes: of the worker and its children.
 
         Raises:
-            RunFailure: the worker reported one, ended, took too long or too much memory.
+            WorkerGoneError: it ended.
+            RunFailure: it reported one, took too long or too much memory.
             RunCancelled: ``cancel`` was set.
         """
         self._send(command)
@@ -187,7 +196,7 @@ class WorkerProcess:
             self._process.wait(timeout=max(1.0, deadline - monotonic()))
         except subprocess.TimeoutExpired as error:
             raise RunTimeout(timeout_message) from error
-        raise describe_code(self.close(), "the worker")
+        raise WorkerGoneError(describe_code(self.close(), "the worker"))
 
     def close(self) -> int:
         """End the whole group, reap, and return the exit code as ``subprocess`` gives it."""

@@ -111,7 +111,8 @@ def test_a_worker_that_died_while_it_waited_is_replaced(
     # Not reaped: it stays a zombie until the pool looks.
     while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.001)
-    assert run_worker(request(model, tmp_path, "b"), pool=pool).status is RunStatus.SUCCEEDED
+    found = run_worker(request(model, tmp_path, "b"), pool=pool)
+    assert found.error is None
     assert waiting(pool) != [pid]
 
 
