@@ -17,10 +17,15 @@ from profiler.spec import (
     ACCELERATOR_PATTERN,
     InputSpec,
     ModelRef,
+    Pixels,
     Precision,
     RunSpec,
     Runtime,
+    Scenario,
+    ServerSpec,
+    StopSpec,
     WarmupSpec,
+    refuse_contradictions,
 )
 
 # Devices and coordinator must speak the same version of these types.
@@ -153,9 +158,11 @@ class Axes(Frozen):
         default=(None,), min_length=1
     )
 
+    resolution: tuple[tuple[Pixels, Pixels] | None, ...] = Field(default=(None,), min_length=1)
+
     @model_validator(mode="after")
     def _distinct(self) -> Axes:
-        for name in ("runtime", "precision", "batch_size", "threads"):
+        for name in ("runtime", "precision", "batch_size", "threads", "resolution"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} names a value twice: {', '.join(map(str, values))}")
@@ -170,13 +177,21 @@ class JobRequest(Frozen):
     axes: Axes = Axes()
     accelerator: str = Field(default="auto", pattern=ACCELERATOR_PATTERN.pattern)
     inputs: tuple[InputSpec, ...] | None = None
+    scenario: Scenario = Scenario.SINGLE_STREAM
+    server: ServerSpec | None = None
     warmup: WarmupSpec = WarmupSpec()
+    stop: StopSpec = StopSpec()
     repetitions: int = Field(default=5, ge=1, le=100)
     max_time_seconds: float = Field(default=10.0, gt=0, le=86_400)
     timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
     max_attempts: int = Field(default=3, ge=1, le=20)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> JobRequest:
+        refuse_contradictions(self.scenario, self.server, self.inputs, any(self.axes.resolution))
+        return self
 
 
 class RunState(StrEnum):

@@ -54,6 +54,7 @@ def convert_to_onnx(
     batch_size: int,
     inputs: Sequence[InputSpec] | None = None,
     precision: Precision = Precision.FP32,
+    resolution: tuple[int, int] | None = None,
 ) -> Converted:
     """The ONNX file of ``model``: from the cache, or exported now.
 
@@ -67,6 +68,7 @@ def convert_to_onnx(
         cache_dir: files are kept in ``onnx`` under it.
         batch_size: items per iteration.
         inputs: overrides the model's signature; a ``.pt`` has none, so there it is required.
+        resolution: (height, width) of images, in place of the model's usual one.
         precision: of the weights in the file. A ``.pt2`` keeps the one it was exported in.
 
     Raises:
@@ -76,13 +78,15 @@ def convert_to_onnx(
     if isinstance(model, ArtifactRef) and model.format is ModelFormat.ONNX:
         raise ModelError(f"{model.label} is an ONNX file already")
     inputs = tuple(inputs) if inputs else None
-    key = _key(model, inputs, batch_size, precision)
+    key = _key(model, inputs, batch_size, precision, resolution)
     cache = OnnxCache(cache_dir / "onnx")
     with cache.lock(key):
         found = cache.find(key, batch_size)
         if found is not None:
             return found
-        return _convert(_Job(model, model_path, batch_size, inputs, precision, key), cache)
+        return _convert(
+            _Job(model, model_path, batch_size, inputs, precision, resolution, key), cache
+        )
 
 
 def _key(
@@ -90,6 +94,7 @@ def _key(
     inputs: tuple[InputSpec, ...] | None,
     batch_size: int,
     precision: Precision,
+    resolution: tuple[int, int] | None,
 ) -> str:
     if isinstance(model, ArchitectureRef):
         identity, packages = model.model_dump(mode="json"), ["torch", model.library.value]
@@ -103,6 +108,8 @@ def _key(
         recipe=RECIPE,
         precision=precision.value,
         inputs=[_without_batch(spec, batch_size) for spec in inputs or ()],
+        # Left out where it is the model's own: keys of that kind are older than the option.
+        **({"resolution": list(resolution)} if resolution else {}),
     )
 
 
@@ -118,6 +125,7 @@ class _Job:
     batch_size: int
     inputs: tuple[InputSpec, ...] | None
     precision: Precision
+    resolution: tuple[int, int] | None
     key: str
 
 
@@ -200,7 +208,7 @@ def _open(job: _Job) -> Source:
 
 def _from_architecture(job: _Job, ref: ArchitectureRef) -> Source:
     built = build(ref)
-    specs = resolve(built.signature, job.batch_size, job.inputs)
+    specs = resolve(built.signature, job.batch_size, job.inputs, job.resolution)
     module = built.module.to(torch_common.dtype_of(job.precision)).requires_grad_(False)
     return Source(
         exported=module,
@@ -215,7 +223,7 @@ def _from_architecture(job: _Job, ref: ArchitectureRef) -> Source:
 
 def _from_torchscript(job: _Job, path: Path) -> Source:
     module = torchscript.open_torchscript(path, "cpu").to(torch_common.dtype_of(job.precision))
-    specs = torchscript.in_order(module, resolve(None, job.batch_size, job.inputs))
+    specs = torchscript.in_order(module, resolve(None, job.batch_size, job.inputs, job.resolution))
     return Source(
         exported=module,
         module=module,
@@ -235,7 +243,7 @@ def _from_program(job: _Job, path: Path) -> Source:
         exported=program,
         module=torch_export.module_of(program),
         weights=tuple(program.parameters()),
-        specs=resolve(signature, job.batch_size, job.inputs),
+        specs=resolve(signature, job.batch_size, job.inputs, job.resolution),
         open_batch=_open_batch(signature),
         exporters=("dynamo",),
         precision=job.precision,

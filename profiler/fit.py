@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 from profiler.errors import InputError, RunFailure
@@ -27,6 +28,7 @@ def refuse_inputs(
     path: Path | None,
     batch_sizes: Sequence[int],
     inputs: Sequence[InputSpec] | None,
+    resolutions: Sequence[tuple[int, int] | None] = (None,),
 ) -> None:
     """Hold inputs and batch sizes against what the file itself declares.
 
@@ -45,9 +47,9 @@ def refuse_inputs(
     if model.format is not ModelFormat.ONNX:
         return
     signature = onnx_inputs(path)
-    for batch_size in batch_sizes:
+    for batch_size, resolution in product(batch_sizes, resolutions):
         try:
-            resolve(signature, batch_size, inputs)
+            resolve(signature, batch_size, inputs, resolution)
         except RunFailure as error:
             raise _misfit(error, signature, batch_size, inputs) from error
 
@@ -62,6 +64,8 @@ def _misfit(
     value = ""
     if field == "batch_size":
         value, problem = str(batch_size), problem.removeprefix(f"{batch_size} ")
+    elif field == "resolution":
+        value, _, problem = problem.partition(" ")
     elif field in given:
         spec = given[field]
         value = f"{spec.dtype}:{'x'.join(str(size) for size in spec.shape)}"

@@ -72,8 +72,46 @@ def parse_input(text: str) -> InputSpec:
         raise InputError("input", text, str(error.errors()[0]["msg"]), remedy) from error
 
 
+def with_resolution(signature: Signature, resolution: tuple[int, int]) -> Signature:
+    """The signature with (height, width) as the last two dimensions of every image.
+
+    An image is an input of floats with at least four dimensions.
+
+    Raises:
+        Unsupported: there is none, or the model fixes it to another size.
+    """
+    shown = f"{resolution[0]}x{resolution[1]}"
+    images = [i for i in signature if _is_image(i)]
+    if not images:
+        declared = ", ".join(each.describe() for each in signature)
+        raise Unsupported(
+            f"resolution: {shown} asked for, but no input is an image: {declared}; "
+            "give the shapes with --input"
+        )
+    for image in images:
+        sizes = (image.dims or ())[-2:]
+        if image.fixed and any(isinstance(s, int) and s != r for s, r in zip(sizes, resolution)):  # noqa: B905 - two each
+            raise Unsupported(
+                f"resolution: {shown} asked for, but the model fixes {image.describe()}; "
+                "export it for that size, or with open dimensions"
+            )
+    return tuple(
+        each.model_copy(update={"dims": (*(each.dims or ())[:-2], *resolution)})
+        if _is_image(each)
+        else each
+        for each in signature
+    )
+
+
+def _is_image(declared: SignatureInput) -> bool:
+    return bool(declared.dims) and len(declared.dims or ()) >= 4 and "float" in declared.dtype  # noqa: PLR2004 - NCHW
+
+
 def resolve(
-    signature: Signature | None, batch_size: int, overrides: Sequence[InputSpec] | None
+    signature: Signature | None,
+    batch_size: int,
+    overrides: Sequence[InputSpec] | None,
+    resolution: tuple[int, int] | None = None,
 ) -> tuple[InputSpec, ...]:
     """The tensors to feed, in the model's order.
 
@@ -84,12 +122,20 @@ def resolve(
         signature: what the model declares; ``None`` where its format declares nothing.
         batch_size: items per iteration.
         overrides: from the spec; shapes include the batch dimension.
+        resolution: (height, width) of images, in place of the model's usual one.
 
     Raises:
         Unsupported: the model's batch dimension is fixed to another size.
         ModelError: the overrides do not fit the model, or a shape is still open.
     """
     given = {spec.name: spec for spec in overrides or ()}
+    if resolution is not None:
+        if signature is None:
+            raise Unsupported(
+                "resolution: this model's format does not declare its inputs; "
+                "give them with --input name:dtype:shape"
+            )
+        signature = with_resolution(signature, resolution)
     if signature is None:
         if not given:
             raise ModelError(

@@ -161,6 +161,7 @@ def _convert(request: WorkerRequest) -> Converted:
             batch_size=spec.batch_size,
             inputs=spec.inputs,
             precision=spec.precision,
+            resolution=spec.resolution,
         ),
         Converted,
         "the conversion to ONNX",
@@ -183,6 +184,7 @@ def _load_request(request: WorkerRequest, prepared: Prepared) -> LoadRequest:
         threads=threads_of(request),
         batch_size=spec.batch_size,
         inputs=spec.inputs,
+        resolution=spec.resolution,
         seed=spec.seed,
     )
 

@@ -172,6 +172,23 @@ class StopSpec(Frozen):
     growth: float = Field(default=1.25, gt=1, le=10)
 
 
+def refuse_contradictions(
+    scenario: Scenario,
+    server: ServerSpec | None,
+    inputs: tuple[InputSpec, ...] | None,
+    has_resolution: bool,
+) -> None:
+    """Raises:
+    ValueError: two fields of a spec exclude each other.
+    """
+    if (scenario is Scenario.SERVER) != (server is not None):
+        raise ValueError(
+            "the scenario server and a rate or latency bound go together: give both or neither"
+        )
+    if has_resolution and inputs is not None:
+        raise ValueError("resolution and inputs both set the shapes: give one of them")
+
+
 class RunSpec(Frozen):
     """One measurement.
 
@@ -211,11 +228,6 @@ class RunSpec(Frozen):
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
 
     @model_validator(mode="after")
-    def _no_contradiction(self) -> RunSpec:
-        if (self.scenario is Scenario.SERVER) != (self.server is not None):
-            raise ValueError(
-                "the scenario server and a rate or latency bound go together: give both or neither"
-            )
-        if self.resolution is not None and self.inputs is not None:
-            raise ValueError("resolution and inputs both set the shapes: give one of them")
+    def _makes_sense(self) -> RunSpec:
+        refuse_contradictions(self.scenario, self.server, self.inputs, self.resolution is not None)
         return self

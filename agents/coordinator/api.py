@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from agents.coordinator.auth import Role, Tokens
 from agents.coordinator.database import StoreFullError
+from agents.coordinator.samples import RawTable
 from agents.coordinator.service import Coordinator
 from agents.coordinator.store_errors import GoneError, NotFoundError
 from agents.exporter import CoordinatorCollector
@@ -283,15 +284,17 @@ def _add_results(app: FastAPI, coordinator: Coordinator) -> None:
     def _result(run_id: str) -> RunResult:
         return coordinator.result(run_id)
 
-    @app.get("/api/v1/runs/{run_id}/iterations", dependencies=[needs()])
-    def _iterations(run_id: str) -> FileResponse:
-        """The raw iterations, as Parquet."""
+    @app.get("/api/v1/runs/{run_id}/{table}", dependencies=[needs()])
+    def _raw(run_id: str, table: RawTable) -> FileResponse:
+        """Raw data as Parquet: every iteration, the blocks they were timed in, the sentinel."""
         result = coordinator.result(run_id)
-        path = coordinator.samples.path(run_id, result.attempt)
+        path = coordinator.samples.path(run_id, result.attempt, table)
         if not path.exists():
-            raise NotFoundError(f"run {run_id} has no raw iterations ({result.status})")
+            raise NotFoundError(f"run {run_id} has no raw {table} ({result.status})")
         return FileResponse(
-            path, media_type="application/vnd.apache.parquet", filename=f"{run_id}.parquet"
+            path,
+            media_type="application/vnd.apache.parquet",
+            filename=f"{run_id}.{table}.parquet",
         )
 
 

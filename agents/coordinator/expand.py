@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import random
 from itertools import product
 from math import prod
 
@@ -33,22 +34,30 @@ def expand(request: JobRequest, devices: tuple[DeviceRecord, ...]) -> Plan:
     for runtime in runtimes:
         _refuse_runtime(runtime, request.model, devices)
     axes = request.axes
-    values = (runtimes, axes.precision, axes.batch_size, axes.threads)
+    values = (runtimes, axes.precision, axes.batch_size, axes.threads, axes.resolution)
     count = prod(map(len, values))
     if count * len(devices) > MAX_RUNS:
         raise InputError(
             "axes", f"{count} points × {len(devices)} devices",
             f"is more than {MAX_RUNS} runs", "Submit fewer values at a time",
         )  # fmt: skip
-    return [
-        (device, _spec(request, runtime, precision, batch_size, threads))
-        for device in devices
-        for runtime, precision, batch_size, threads in product(*values)
-    ]
+    specs = [_spec(request, *point) for point in product(*values)]
+    plan: Plan = []
+    for device in devices:
+        # In an order of its own on each: what changes there with time meets no point by design.
+        order = list(specs)
+        random.Random(f"{request.seed}/{device.name}").shuffle(order)  # noqa: S311 - no secret
+        plan += [(device, spec) for spec in order]
+    return plan
 
 
 def _spec(
-    request: JobRequest, runtime: Runtime, precision: object, batch_size: int, threads: int | None
+    request: JobRequest,
+    runtime: Runtime,
+    precision: object,
+    batch_size: int,
+    threads: int | None,
+    resolution: tuple[int, int] | None,
 ) -> RunSpec:
     return RunSpec.model_validate(
         {
@@ -59,7 +68,11 @@ def _spec(
             "threads": threads,
             "accelerator": request.accelerator,
             "inputs": request.inputs,
+            "resolution": resolution,
+            "scenario": request.scenario,
+            "server": request.server,
             "warmup": request.warmup,
+            "stop": request.stop,
             "repetitions": request.repetitions,
             "max_time_seconds": request.max_time_seconds,
             "timeout_seconds": request.timeout_seconds,

@@ -207,7 +207,9 @@ class Coordinator:
                 "model", model.digest, "is not in the model store", "Upload the file first"
             ) from error
         path = self.models.path(stored.digest)
-        refuse_inputs(stored, path, request.axes.batch_size, request.inputs)
+        refuse_inputs(
+            stored, path, request.axes.batch_size, request.inputs, request.axes.resolution
+        )
         return request.model_copy(update={"model": stored})
 
     def jobs(self, limit: int) -> tuple[Job, ...]:

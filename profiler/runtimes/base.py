@@ -24,6 +24,7 @@ class LoadRequest(Frozen):
     threads: int
     batch_size: int
     inputs: tuple[InputSpec, ...] | None
+    resolution: tuple[int, int] | None = None
     seed: int
 
 

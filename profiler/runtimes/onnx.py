@@ -47,7 +47,7 @@ class OnnxRuntimeAdapter:
         """As the protocol says; ``model_path`` is the ``.onnx`` file, converted or submitted."""
         summary = _summary(request)
         _require_precision(request, summary)
-        inputs = resolve(summary.inputs, request.batch_size, request.inputs)
+        inputs = resolve(summary.inputs, request.batch_size, request.inputs, request.resolution)
         accelerator = _choose_accelerator(request.accelerator)
         session, fallback = _open(request, accelerator)
         arrays = synthesize(inputs, request.seed)

@@ -32,7 +32,7 @@ class TorchAdapter:
         torch_common.configure(request.threads)
         accelerator = torch_common.choose_accelerator(request.accelerator)
         built = build(request.model)
-        inputs = resolve(built.signature, request.batch_size, request.inputs)
+        inputs = resolve(built.signature, request.batch_size, request.inputs, request.resolution)
         module = built.module.to(
             device=accelerator, dtype=torch_common.dtype_of(request.precision)
         ).requires_grad_(False)

@@ -50,7 +50,9 @@ class TorchExportAdapter:
         else:
             program = open_program(torch_common.require_path(request))
             _require_precision(request, program)
-            inputs = resolve(signature_of(program), request.batch_size, request.inputs)
+            inputs = resolve(
+                signature_of(program), request.batch_size, request.inputs, request.resolution
+            )
             program = _placed(program, accelerator)
         module = module_of(program)
         return torch_common.finish(request, module, inputs, accelerator, program.parameters())
@@ -72,7 +74,7 @@ def _exported(
     import torch
 
     built = build(ref)
-    inputs = resolve(built.signature, request.batch_size, request.inputs)
+    inputs = resolve(built.signature, request.batch_size, request.inputs, request.resolution)
     dtype = torch_common.dtype_of(request.precision)
     module = built.module.to(device=accelerator, dtype=dtype).requires_grad_(False)
     tensors = torch_common.make_tensors(inputs, request.seed, request.precision, accelerator)

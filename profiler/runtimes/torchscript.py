@@ -41,7 +41,9 @@ class TorchScriptAdapter:
             module, inputs = _traced(request, request.model, accelerator)
         else:
             module = open_torchscript(torch_common.require_path(request), accelerator)
-            inputs = in_order(module, resolve(None, request.batch_size, request.inputs))
+            inputs = in_order(
+                module, resolve(None, request.batch_size, request.inputs, request.resolution)
+            )
             module = module.to(torch_common.dtype_of(request.precision))
         return torch_common.finish(request, module, inputs, accelerator, module.parameters())
 
@@ -70,7 +72,7 @@ def _traced(
     request: LoadRequest, ref: ArchitectureRef, accelerator: str
 ) -> tuple[Any, tuple[InputSpec, ...]]:
     built = build(ref)
-    inputs = resolve(built.signature, request.batch_size, request.inputs)
+    inputs = resolve(built.signature, request.batch_size, request.inputs, request.resolution)
     dtype = torch_common.dtype_of(request.precision)
     module = built.module.to(device=accelerator, dtype=dtype).requires_grad_(False)
     tensors = torch_common.make_tensors(inputs, request.seed, request.precision, accelerator)

@@ -23,8 +23,9 @@ from agents.coordinator.samples import SampleStore
 from agents.coordinator.service import Cluster, Coordinator
 from agents.coordinator.store import Store
 from agents.messages import AttemptKey, Problem, RunState
+from profiler.contention import Counters
 from profiler.result import RunResult
-from profiler.samples import Iterations
+from profiler.samples import UNKNOWN, Blocks, Iterations, Recording, SentinelSlices
 from tests.builders import (
     KEY,
     VERSIONS,
@@ -463,6 +464,31 @@ def test_raw_iterations_are_parquet(world: World, tmp_path: Path) -> None:
     table = pq.read_table(io.BytesIO(found.content)).to_pydict()
     assert table["latency_ns"] == [10, 20]
     assert table["warmup"] == [True, False]
+
+
+def test_blocks_and_sentinel_are_parquet_too(world: World, tmp_path: Path) -> None:
+    import io
+
+    import pyarrow.parquet as pq
+
+    result = finished(world)
+    calm = Counters(run_delay_ns=0, steal_ns=None, pressure_ns=0, involuntary_switches=0)
+    Recording(
+        Iterations.from_stamps(0, [], [(10, 30)]),
+        Blocks.of(0, [(10, 30)], [calm], [calm]),
+        SentinelSlices.of(0, [(1, 4), (31, 35)]),
+    ).save(tmp_path / "x.npz")
+    world.samples.put(result.run_id, 1, (tmp_path / "x.npz").read_bytes())
+
+    def table(name: str) -> dict[str, list[int]]:
+        found = world.get(f"/api/v1/runs/{result.run_id}/{name}")
+        assert found.status_code == 200
+        columns: dict[str, list[int]] = pq.read_table(io.BytesIO(found.content)).to_pydict()
+        return columns
+
+    assert table("blocks")["steal_ns"] == [UNKNOWN]
+    assert table("sentinel")["duration_ns"] == [3, 4]
+    problem(world.get(f"/api/v1/runs/{result.run_id}/secrets"), 422)
 
 
 # --- models ----------------------------------------------------------------------------------

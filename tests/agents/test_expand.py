@@ -52,7 +52,24 @@ def test_every_device_gets_every_point() -> None:
     assert [device.name for device, _ in plan] == ["pi5-a"] * 12 + ["pi5-b"] * 12
     points = {(s.runtime, s.batch_size, s.threads) for _, s in plan[:12]}
     assert len(points) == 12
-    assert [s for _, s in plan[:12]] == [s for _, s in plan[12:]]
+    first, second = [s for _, s in plan[:12]], [s for _, s in plan[12:]]
+    assert {s.model_dump_json() for s in first} == {s.model_dump_json() for s in second}
+
+
+def test_every_device_has_its_own_order_and_a_seed_gives_it_again() -> None:
+    axes = Axes(batch_size=tuple(range(1, 13)))
+    plan = expand(make_request(axes=axes, seed=1), FLEET)
+    first = [s.batch_size for _, s in plan[:12]]
+    assert first != sorted(first)
+    assert first != [s.batch_size for _, s in plan[12:]]
+    assert plan == expand(make_request(axes=axes, seed=1), FLEET)
+    assert plan != expand(make_request(axes=axes, seed=2), FLEET)
+
+
+def test_resolution_is_an_axis() -> None:
+    axes = Axes(resolution=((224, 224), (160, 120), None))
+    plan = expand(make_request(axes=axes), FLEET[:1])
+    assert {s.resolution for _, s in plan} == {(224, 224), (160, 120), None}
 
 
 def test_what_is_no_axis_goes_into_every_run() -> None:

@@ -148,3 +148,34 @@ def test_whole_numbers_are_zero_and_one(dtype: str) -> None:
 def test_a_scalar() -> None:
     (array,) = synthesize([spec("x", "float32")], 0)
     assert array.shape == ()
+
+
+PHOTO = SignatureInput(name="x", dtype="float32", dims=("batch", 3, 224, 224), fixed=False)
+
+
+def test_a_resolution_replaces_height_and_width_of_images_only() -> None:
+    tokens = SignatureInput(name="ids", dtype="int64", dims=("batch", 16))
+    found = resolve((PHOTO, tokens), 2, None, (160, 128))
+    assert [spec.shape for spec in found] == [(2, 3, 160, 128), (2, 16)]
+
+
+def test_a_resolution_of_a_video_leaves_its_frames() -> None:
+    video = PHOTO.model_copy(update={"dims": ("batch", 3, 16, 112, 112)})
+    assert resolve((video,), 1, None, (64, 64))[0].shape == (1, 3, 16, 64, 64)
+
+
+def test_a_resolution_that_the_model_does_not_take_is_refused() -> None:
+    fixed = PHOTO.model_copy(update={"fixed": True})
+    assert resolve((fixed,), 1, None, (224, 224))[0].shape == (1, 3, 224, 224)
+    with pytest.raises(Unsupported, match="resolution: 160x160 asked for, but the model fixes x"):
+        resolve((fixed,), 1, None, (160, 160))
+    tokens = SignatureInput(name="ids", dtype="int64", dims=("batch", 16))
+    with pytest.raises(Unsupported, match="no input is an image: ids:int64:batchx16"):
+        resolve((tokens,), 1, None, (160, 160))
+    with pytest.raises(Unsupported, match="does not declare its inputs"):
+        resolve(None, 1, None, (160, 160))
+
+
+def test_open_dimensions_of_an_image_are_filled_by_the_resolution() -> None:
+    declared = SignatureInput(name="x", dtype="float32", dims=("batch", 3, None, "width"))
+    assert resolve((declared,), 4, None, (32, 48))[0].shape == (4, 3, 32, 48)
