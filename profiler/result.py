@@ -190,39 +190,59 @@ class Throughput(Frozen):
     reason: str | None = None
 
 
+class Met(StrEnum):
+    """Whether a rate meets the bound: yes or no by the whole interval, or it cannot be told."""
+
+    MEETS = "meets"
+    FAILS = "fails"
+    UNDECIDED = "undecided"
+
+
 class ServerTrial(Frozen):
     """One rate that was offered.
 
     Attributes:
         rate_per_second: offered, and what was really ``achieved_per_second``.
+        queries: calls that arrived, and of them those ``abandoned``: not begun when time was over.
+        utilization: share of the time in which a call was served.
         latency_seconds: the percentile that the bound is on, or ``None`` with a reason.
+        lateness_seconds: p99 of how late calls began that found nothing in their way: the load
+            generator's own error, part of the latencies. ``None``: there was no such call.
         backlog_peak: most calls that had arrived and were not begun.
-        backlog_end: the same when the last call arrived; what grows to the end is overload.
-        overloaded: the backlog grew for as long as calls came.
+        backlog_end: calls ahead of the last one when it arrived; what grows to the end is overload.
+        overloaded: calls came faster than they were served, and the backlog no longer emptied.
+        met: whether the bound was met; ``None`` where there is none.
     """
 
     rate_per_second: float
     achieved_per_second: float
     queries: int
+    abandoned: int
+    utilization: float
     latency_seconds: Interval | None
     latency_reason: str | None = None
+    lateness_seconds: float | None
     backlog_peak: int
     backlog_end: int
     overloaded: bool
+    met: Met | None = None
 
 
 class ServerReport(Frozen):
     """The scenario ``server``. Latencies in the result are those at ``rate_per_second``.
 
-    ``highest_rate_per_second`` is the search's answer; ``None`` where a rate was given, or with a
-    reason where no rate met the bound.
+    ``highest_rate_per_second`` is the search's answer: the highest rate that was shown to meet the
+    bound. ``None`` where a rate was given, or with a reason where no rate was shown to.
+    ``failing_rate_per_second`` is the lowest that was shown not to; what lies between is undecided.
+    ``rate_per_second`` is ``None`` where nothing was offered.
     """
 
     percentile: str
-    rate_per_second: float
+    rate_per_second: float | None
     latency_bound_seconds: float | None
     highest_rate_per_second: float | None
     highest_rate_reason: str | None = None
+    failing_rate_per_second: float | None = None
     trials: tuple[ServerTrial, ...]
 
 
@@ -239,13 +259,16 @@ class LatencyWindow(Frozen):
 class SustainedReport(Frozen):
     """Latency over time.
 
-    ``slowdown`` is the last tenth's median over the first tenth's; ``settled_after_seconds`` is
-    when the median came to within 2 % of the last tenth's for good.
+    ``slowdown`` is the median of the last tenth of the time over that of the first;
+    ``settled_after_seconds`` is when the median came to within 2 % of the last tenth's for good,
+    ``None`` where that was not before the last tenth itself.
     """
 
     windows: tuple[LatencyWindow, ...]
-    slowdown: float
+    slowdown: Interval | None
+    slowdown_reason: str | None = None
     settled_after_seconds: float | None
+    settled_reason: str | None = None
 
 
 class Preflight(Frozen):

@@ -1,0 +1,257 @@
+"""The highest rate at which a percentile of latency stays within a bound.
+
+The search begins at the rate that a queue with the measured service times is foreseen to bear,
+brackets the answer from there and divides the bracket on a logarithmic scale. Each trial is as long
+as its percentile's interval needs, and longer until the interval lies on one side of the bound.
+A rate *meets* the bound when the whole interval is below it and *fails* when the whole of it is
+above; what stays undecided counts as not shown. So the answer errs to the low side.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from profiler import stats
+from profiler.result import Met, ServerReport, ServerTrial
+from profiler.scenarios.queueing import (
+    Forecast,
+    calls_needed,
+    forecast,
+    rate_for,
+)
+from profiler.scenarios.server import DRAIN_SHARE, Offer, Served, join
+from profiler.scenarios.trial import describe, judge
+from profiler.timing import Clock
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# The search is over when the next rate that was not shown to meet the bound is so little above.
+TOLERANCE = 0.05
+# First step from the foreseen rate; it doubles (as a power) until the answer is bracketed.
+STEP = 1.1
+# Where a bracket is divided, from below on a logarithmic scale. Rates that meet the bound have the
+# shorter queue and are shown to with fewer calls; and the middle of the first bracket is the
+# foreseen rate, where a good forecast would leave the trial undecided for as long as it may take.
+DIVISION = 1 / 3
+# A model that is idle for 98 % of the time has no queue that less load would shorten.
+LEAST_UTILIZATION = 0.02
+# Until a trial has its calls it is looked at after each doubling from so many, for overload only.
+FIRST_LOOK = 64
+# A trial takes no more than this share of the time that is left, or the others would have none.
+TRIAL_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is searched: the highest rate with ``percentile`` within the bound.
+
+    Attributes:
+        percentile: by name.
+        bound_seconds: of latency, from the scheduled arrival.
+        seconds: for the whole search.
+        tolerance: how close, relative, the rates above and below the answer come to each other.
+    """
+
+    percentile: str
+    bound_seconds: float
+    seconds: float
+    tolerance: float = TOLERANCE
+
+    @property
+    def level(self) -> float:
+        return stats.PERCENTILES[self.percentile]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The search's answer, and the calls served at its rate; ``None``: there were none."""
+
+    report: ServerReport
+    served: Served | None
+
+
+@dataclass
+class Bracket:
+    """What is known of the rates so far.
+
+    Attributes:
+        first: the rate to begin with.
+        least: below it nothing is tried.
+        tolerance: how close to each other the two below shall come.
+        met: the highest rate that met the bound.
+        not_shown: the lowest that was not shown to.
+    """
+
+    first: float
+    least: float
+    tolerance: float
+    met: float | None = None
+    not_shown: float | None = None
+    _step: float = field(default=STEP, init=False)
+
+    def note(self, rate: float, met: Met) -> None:
+        if met is Met.MEETS:
+            self.met = max(rate, self.met or 0.0)
+        else:
+            self.not_shown = min(rate, self.not_shown or math.inf)
+
+    def next(self) -> float | None:
+        """The next rate to try; ``None`` when there is none that would tell more."""
+        if self.met is None and self.not_shown is None:
+            return max(self.first, self.least)
+        if self.met is not None and self.not_shown is not None:
+            gap = self.not_shown / self.met
+            return None if gap <= 1 + self.tolerance else self.met * gap**DIVISION
+        self._step *= self._step
+        if self.met is not None:
+            return self.met * self._step
+        lowest = self.not_shown or 0.0
+        return None if lowest <= self.least else max(lowest / self._step, self.least)
+
+
+def search(
+    offer: Offer,
+    service_seconds: NDArray[np.float64],
+    goal: Goal,
+    clock: Clock = perf_counter_ns,
+) -> Found:
+    """Find the highest rate.
+
+    Args:
+        offer: serves a load.
+        service_seconds: of calls without a queue, in measured order, as from the warm-up.
+        goal: what is searched.
+        clock: of the offer, monotonic, nanoseconds.
+    """
+    impossible = _service_above(service_seconds, goal)
+    if impossible:
+        return Found(_report(goal, [], impossible), None)
+    end = clock() + int(goal.seconds * 1e9)
+    foreseen = rate_for(service_seconds, goal.level, goal.bound_seconds)
+    least = LEAST_UTILIZATION / float(service_seconds.mean())
+    bracket = Bracket(first=foreseen / STEP, least=least, tolerance=goal.tolerance)
+    tried: list[tuple[ServerTrial, Served]] = []
+    while (rate := bracket.next()) is not None and (left := (end - clock()) / 1e9) > 0:
+        trial = _Trial.of(offer, service_seconds, goal, rate, clock)
+        if trial.needed_seconds > left:
+            # It could not be shown to meet the bound any more; a lower rate may take less time.
+            bracket.note(rate, Met.UNDECIDED)
+            continue
+        tried.append(trial.run(left))
+        bracket.note(rate, tried[-1][0].met or Met.UNDECIDED)
+        # Under load calls may take another time than one after the other: forecasts learn it.
+        seen = tried[-1][1].service_seconds()
+        service_seconds = seen if len(seen) else service_seconds
+    if not tried:
+        # Nothing can be decided in this time. Latencies at a likely rate are better than none.
+        trial = _Trial.of(offer, service_seconds, goal, foreseen / STEP, clock)
+        tried.append(trial.run(goal.seconds))
+    trials = [trial for trial, _ in tried]
+    reason = None if bracket.met else _why_none(trials, goal, foreseen, least)
+    report = _report(goal, trials, reason)
+    chosen = next(done for each, done in tried if each.rate_per_second == report.rate_per_second)
+    return Found(report, chosen)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One rate, what is foreseen of it, and how many calls it needs."""
+
+    offer: Offer
+    goal: Goal
+    rate: float
+    expected: Forecast | None
+    enough: float
+    clock: Clock
+
+    @classmethod
+    def of(
+        cls,
+        offer: Offer,
+        service_seconds: NDArray[np.float64],
+        goal: Goal,
+        rate: float,
+        clock: Clock,
+    ) -> _Trial:
+        expected = forecast(service_seconds, rate, goal.level)
+        enough = calls_needed(expected, goal.level) if expected else math.inf
+        return cls(offer, goal, rate, expected, enough, clock)
+
+    @property
+    def needed_seconds(self) -> float:
+        """How long its calls take to come: a Poisson number's three sigma on top."""
+        return (self.enough + 3 * math.sqrt(self.enough)) / self.rate
+
+    def run(self, left: float) -> tuple[ServerTrial, Served]:
+        """Offer the rate until it is decided or its share of the time that is left is over."""
+        seconds = max(TRIAL_SHARE * left, min(left, self.needed_seconds))
+        begin = self.clock()
+        parts: list[Served] = []
+        look = float(FIRST_LOOK)
+        while True:
+            remaining = seconds - (self.clock() - begin) / 1e9
+            calls = max(1, math.ceil(min(look, self.rate * remaining)))
+            parts.append(self.offer(self.rate, calls, remaining + DRAIN_SHARE * seconds))
+            served = join(parts)
+            trial = describe(self.rate, self.goal.percentile, [served], self.expected)
+            met = judge(trial, self.goal.bound_seconds)
+            over = self.clock() - begin >= seconds * 1e9 or served.over_ns is not None
+            if met is not Met.UNDECIDED or over:
+                return trial.model_copy(update={"met": met}), served
+            # Doubled each time: every further look is one more chance to be wrong.
+            done = len(served.end_ns)
+            look = float(done) if done >= self.enough else min(done, self.enough - done)
+
+
+def _service_above(service_seconds: NDArray[np.float64], goal: Goal) -> str | None:
+    """Why no rate can meet the bound, where the calls alone take longer than it."""
+    for name in ("p50", goal.percentile):
+        alone = stats.percentile([service_seconds], stats.PERCENTILES[name]).interval
+        if alone is not None and alone.low is not None and alone.low > goal.bound_seconds:
+            return (
+                f"the {name} of the calls alone, without any queue, is {alone.value:.3g} s: more "
+                f"than the bound of {goal.bound_seconds:g} s. Raise the bound, or use a faster "
+                "runtime, precision or device"
+            )
+    return None
+
+
+def _why_none(trials: list[ServerTrial], goal: Goal, foreseen: float, least: float) -> str:
+    lowest = min(trials, key=lambda each: each.rate_per_second)
+    if lowest.rate_per_second <= least and lowest.met is Met.FAILS:
+        return (
+            f"even at {lowest.rate_per_second:.3g} calls per second, with the model idle for "
+            f"{100 * (1 - lowest.utilization):.0f} % of the time, the bound of "
+            f"{goal.bound_seconds:g} s is not met. Raise the bound, or use a faster runtime, "
+            "precision or device"
+        )
+    detail = lowest.latency_reason or "its interval is not below the bound"
+    return (
+        f"no rate was shown to meet the bound in {goal.seconds:g} s. The lowest that was offered "
+        f"is {lowest.rate_per_second:.3g} calls per second ({detail}). From the service times "
+        f"about {foreseen:.3g} per second are to be expected, but that was not measured. Give it "
+        "more time (--max-time), or bound a lower percentile"
+    )
+
+
+def _report(goal: Goal, trials: list[ServerTrial], reason: str | None) -> ServerReport:
+    rates = {
+        met: [each.rate_per_second for each in trials if each.met is met]
+        for met in (Met.MEETS, Met.FAILS)
+    }
+    highest = max(rates[Met.MEETS], default=None)
+    lowest = min((each.rate_per_second for each in trials), default=None)
+    return ServerReport(
+        percentile=goal.percentile,
+        rate_per_second=lowest if highest is None else highest,
+        latency_bound_seconds=goal.bound_seconds,
+        highest_rate_per_second=highest,
+        highest_rate_reason=reason,
+        failing_rate_per_second=min(rates[Met.FAILS], default=None),
+        trials=tuple(trials),
+    )
