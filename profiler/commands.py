@@ -57,6 +57,7 @@ class Repeat(Frozen):
     Attributes:
         budget_seconds: for warm-up and timed iterations.
         position: among the repetitions of all runs that take turns.
+        server_rate_per_second: what the first repetition's search has found.
     """
 
     kind: Literal["repeat"] = "repeat"
@@ -65,6 +66,7 @@ class Repeat(Frozen):
     index: int
     position: int
     budget_seconds: float
+    server_rate_per_second: float | None = None
 
 
 class Repeated(Frozen):

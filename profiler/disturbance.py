@@ -65,9 +65,22 @@ def summarise(iterations: Iterations, blocks: Blocks) -> Contention | None:
     return Contention(
         blocks=len(blocks),
         disturbed_blocks=int(tagged.sum()),
-        disturbed_share=float(tagged[block_of(iterations, blocks)].mean()),
+        disturbed_share=_share_of_iterations(iterations, blocks, tagged),
         run_delay_share=share(blocks.run_delay_ns),
         steal_share=share(blocks.steal_ns, per=os.cpu_count() or 1),
-        pressure_share=share(blocks.pressure_ns),
+        pressure_share=_at_most_one(share(blocks.pressure_ns)),
         involuntary_switches=int(blocks.involuntary_switches.sum()),
     )
+
+
+def _share_of_iterations(
+    iterations: Iterations, blocks: Blocks, tagged: NDArray[np.bool_]
+) -> float:
+    """Of the timed iterations; of the blocks where single ones were not timed."""
+    inside = tagged[block_of(iterations, blocks)]
+    return float(inside.mean()) if len(inside) else float(tagged.mean())
+
+
+def _at_most_one(share: float | None) -> float | None:
+    """The kernel brings PSI totals up to date every 2 s, and a block may get an earlier one's."""
+    return None if share is None else min(1.0, share)

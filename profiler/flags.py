@@ -54,6 +54,23 @@ def not_converged(latency: Latency, stop: StopSpec = _DEFAULT_STOP) -> Flag | No
     )
 
 
+def throughput_not_converged(half: float | None, goal: float, reason: str | None) -> Flag:
+    wide = f"the 95 % interval of the throughput is ±{100 * (half or 0):.1f} %, wider than "
+    return Flag(
+        name="not_converged",
+        detail=reason or f"{wide}±{100 * goal:g} %",
+        advice="raise --max-time or --repetitions, or quieten the device (`fleetmark doctor`)",
+    )
+
+
+def overloaded(rate_per_second: float) -> Flag:
+    return Flag(
+        name="overloaded",
+        detail=f"{rate_per_second:g} calls per second came faster than they were served",
+        advice="offer a lower --rate, or search for the highest with --latency-bound",
+    )
+
+
 def drift(sentinel: Sentinel | None) -> Flag | None:
     if sentinel is None or sentinel.drift <= DRIFT:
         return None

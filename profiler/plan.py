@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from profiler.base import Frozen
-from profiler.result import InputInfo, RepetitionFigures
-from profiler.spec import StopSpec, WarmupSpec
+from profiler.result import InputInfo, RepetitionFigures, ServerReport
+from profiler.spec import Scenario, ServerSpec, StopSpec, WarmupSpec
 
 
 class Plan(Frozen):
@@ -14,6 +14,7 @@ class Plan(Frozen):
 
     Attributes:
         budget_seconds: for warm-up and timed iterations.
+        server_rate_per_second: what another repetition's search has found; it is offered here.
         samples_path: gets the raw data.
         position: among the repetitions of all configurations that are measured together.
     """
@@ -24,6 +25,10 @@ class Plan(Frozen):
     warmup: WarmupSpec
     stop: StopSpec = StopSpec()
     sentinel: bool = True
+    scenario: Scenario = Scenario.SINGLE_STREAM
+    server: ServerSpec | None = None
+    server_rate_per_second: float | None = None
+    seed: int = 0
     samples_path: Path
     position: int | None = None
 
@@ -39,8 +44,19 @@ class LoadedFacts(Frozen):
     fallback: str | None
 
 
+class OfflineBlock(Frozen):
+    """Calls that were waited for together; nanoseconds of one clock."""
+
+    calls: int
+    start_ns: int
+    end_ns: int
+
+
 class RepetitionReport(Frozen):
-    """What a repetition answers; its raw data are in ``Plan.samples_path``."""
+    """What a repetition answers; its raw data are in ``Plan.samples_path``.
+
+    ``offline`` and ``search`` are of the scenarios that have them.
+    """
 
     figures: RepetitionFigures
     facts: LoadedFacts
@@ -49,3 +65,5 @@ class RepetitionReport(Frozen):
     clock_overhead_seconds: float
     sentinel_kind: str | None = None
     measured_seconds: float
+    offline: tuple[OfflineBlock, ...] = ()
+    search: ServerReport | None = None

@@ -57,7 +57,10 @@ def summarise(kind: str, iterations: Iterations, slices: SentinelSlices) -> Sent
     seconds = slices.duration_ns / 1e9
     groups = [seconds[slices.repetition == index] for index in np.unique(slices.repetition)]
     own = stats.median(groups).interval
-    relative = stats.median(relative_groups(iterations, slices))
+    if iterations.warmup.all():
+        relative = stats.Percentile(None, "single iterations were not timed")
+    else:
+        relative = stats.median(relative_groups(iterations, slices))
     return Sentinel(
         kind=kind,
         slices=len(slices),

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter, perf_counter_ns
 
-from profiler import stop
-from profiler.blocks import BLOCK_NS, TimedBlocks
+from profiler import timed_part
+from profiler.blocks import BLOCK_NS
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.memory import read_host_memory, reset_peak
@@ -16,7 +16,6 @@ from profiler.plan import LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, Memory, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.sentinel import ConvolutionWork, Sentinel
-from profiler.spec import StopSpec
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
 from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_steady
 
@@ -65,7 +64,7 @@ def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]
         nonlocal steady
         latencies.extend((b - a) / 1e9 for a, b in stamps[len(latencies) :])
         steady = len(stamps) >= plan.warmup.min_iterations and is_steady(latencies, window)
-        emit(_progress(Phase.WARMUP, plan, start, stamps))
+        emit(_warmup_progress(plan, start, stamps))
         return steady
 
     return _untimed_blocks(loaded, limit, enough, start), steady
@@ -84,37 +83,15 @@ def _untimed_blocks(
             return stamps
 
 
-class _Enough:
-    """The stop rule of one repetition, asked between blocks."""
-
-    def __init__(self, spec: StopSpec, start_ns: int) -> None:
-        self.converged = False
-        self._spec = spec
-        self._start_ns = start_ns
-        self._next = stop.first_check(spec)
-
-    def __call__(self, stamps: Stamps) -> bool:
-        if not self._spec.relative_half_width:
-            return False
-        elapsed = (stamps[-1][1] - self._start_ns) / 1e9
-        if len(stamps) < self._next or elapsed < self._spec.min_seconds:
-            return False
-        self._next = stop.next_check(self._spec, len(stamps))
-        self.converged = stop.judge([(b - a) / 1e9 for a, b in stamps], self._spec).enough
-        return self.converged
-
-
-def _progress(phase: Phase, plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent:
+def _warmup_progress(plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent:
     done = (stamps[-1][1] - start_ns) / 1e9 / plan.budget_seconds
     # A warm-up whose last block took long must not run ahead of the measuring that follows.
-    inside = min(done, WARMUP_SHARE) if phase is Phase.WARMUP else WARMUP_SHARE + done
     return ProgressEvent(
-        phase=phase,
-        fraction=min(1.0, (plan.index + min(1.0, inside)) / plan.repetitions),
+        phase=Phase.WARMUP,
+        fraction=min(1.0, (plan.index + min(done, WARMUP_SHARE)) / plan.repetitions),
         repetition=plan.index,
         repetitions=plan.repetitions,
         iterations=len(stamps),
-        # A block's recent past is enough for a progress bar, and keeps the pause short.
         p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
     )
 
@@ -143,9 +120,17 @@ def repeat(
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
     emit(_at(Phase.MEASURING, plan, WARMUP_SHARE))
-    blocks = TimedBlocks(loaded.call, loaded.synchronize, sentinel=sentinel, clock=perf_counter_ns)
-    enough = _measure(blocks, sentinel, plan, plan.budget_seconds - warmup_seconds, emit)
-    blocks.recording(plan.index, warmup).save(plan.samples_path)
+    part = timed_part.measure(
+        timed_part.Situation(
+            loaded=loaded,
+            plan=plan,
+            warmup=warmup,
+            seconds=plan.budget_seconds - warmup_seconds,
+            sentinel=sentinel,
+            tell=_teller(plan, emit),
+        )
+    )
+    part.recording.save(plan.samples_path)
     return RepetitionReport(
         figures=RepetitionFigures(
             index=plan.index,
@@ -153,36 +138,38 @@ def repeat(
             first_inference_seconds=first_seconds,
             warmup_iterations=len(warmup),
             warmup_seconds=warmup_seconds,
-            iterations=len(blocks.stamps) - len(blocks.lead_in),
-            median_seconds=median(b - a for a, b in blocks.counted()) / 1e9,
+            iterations=part.iterations,
+            median_seconds=part.median_seconds,
             position=plan.position,
         ),
         facts=_facts(loaded),
         steady=steady,
-        converged=enough,
+        converged=part.converged,
         clock_overhead_seconds=overhead / 1e9,
         sentinel_kind=sentinel.kind if sentinel else None,
         measured_seconds=perf_counter() - begin,
+        offline=part.offline,
+        search=part.search,
     )
 
 
-def _measure(
-    blocks: TimedBlocks, sentinel: Sentinel | None, plan: Plan, seconds: float, emit: Emit
-) -> bool:
-    """The timed part, between the edges of the sentinel; whether the stop rule was satisfied."""
-    if sentinel is not None:
-        sentinel.edge()
-    start = perf_counter_ns()
-    enough = _Enough(plan.stop, start)
+def _teller(plan: Plan, emit: Emit) -> Callable[[float, int, float | None], None]:
+    """Tells of the timed part: seconds of it, iterations so far, their recent median."""
 
-    def between(stamps: Stamps) -> bool:
-        emit(_progress(Phase.MEASURING, plan, start, stamps))
-        return enough(stamps)
+    def tell(seconds: float, iterations: int, p50_seconds: float | None) -> None:
+        inside = min(1.0, WARMUP_SHARE + seconds / plan.budget_seconds)
+        emit(
+            ProgressEvent(
+                phase=Phase.MEASURING,
+                fraction=min(1.0, (plan.index + inside) / plan.repetitions),
+                repetition=plan.index,
+                repetitions=plan.repetitions,
+                iterations=iterations,
+                p50_seconds=p50_seconds,
+            )
+        )
 
-    blocks.run(max(0.0, seconds), between)
-    if sentinel is not None:
-        sentinel.edge()
-    return enough.converged
+    return tell
 
 
 def _at(phase: Phase, plan: Plan, inside: float = 0.0) -> ProgressEvent:

@@ -198,6 +198,10 @@ def _plan(command: Repeat) -> Plan:
         warmup=spec.warmup,
         stop=spec.stop,
         sentinel=spec.sentinel,
+        scenario=spec.scenario,
+        server=spec.server,
+        server_rate_per_second=command.server_rate_per_second,
+        seed=spec.seed,
         samples_path=samples_path(command.request.work_dir, command.index),
         position=command.position,
     )

@@ -42,6 +42,8 @@ __all__ = ["OnProgress", "measure", "new_work_dir", "run_worker"]
 
 # A repetition may measure for at least this part of its equal share of the time.
 LEAST_SHARE = 0.5
+# The search for a rate has many trials; the other repetitions measure one rate.
+SEARCH_SHARE = 0.6
 
 Order = Callable[[Sequence[int], int], list[tuple[int, int]]]
 
@@ -112,19 +114,14 @@ class _Run:
     def repeat(self, index: int, position: int) -> None:
         if self._prepared is None:
             return
-        spec = self.request.spec
-        left = spec.max_time_seconds - self._measured_seconds
-        # What the others did not use; and never much less than its own share, which one call that
-        # took longer than planned would else leave to it.
-        own = LEAST_SHARE * spec.max_time_seconds / spec.repetitions
-        budget = max(left / (spec.repetitions - len(self._repeated)), own)
         answer = self._guarded(
             Repeat(
                 request=self.request,
                 prepared=self._prepared,
                 index=index,
                 position=position,
-                budget_seconds=budget,
+                budget_seconds=self._budget(),
+                server_rate_per_second=self._server_rate(),
             )
         )
         if isinstance(answer, Repeated):
@@ -132,6 +129,29 @@ class _Run:
             self._measured_seconds += answer.report.measured_seconds
             if answer.spent:
                 self._workers.end(self._kind)
+
+    def _budget(self) -> float:
+        """Seconds for the next repetition's warm-up and timed part."""
+        spec = self.request.spec
+        if self._searches and not self._repeated:
+            return SEARCH_SHARE * spec.max_time_seconds
+        left = spec.max_time_seconds - self._measured_seconds
+        # What the others did not use; and never much less than its own share, which one call that
+        # took longer than planned would else leave to it.
+        own = LEAST_SHARE * spec.max_time_seconds / spec.repetitions
+        return max(left / (spec.repetitions - len(self._repeated)), own)
+
+    @property
+    def _searches(self) -> bool:
+        server = self.request.spec.server
+        return server is not None and server.rate_per_second is None
+
+    def _server_rate(self) -> float | None:
+        """What the first repetition's search has found, for the others to measure."""
+        if not self._searches or not self._repeated:
+            return None
+        search = self._repeated[0].report.search
+        return search.rate_per_second if search is not None else None
 
     def finish(self, order_seed: int) -> None:
         if self.result is not None or self._prepared is None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from profiler import disturbance, flags, relative, stats
 from profiler.commands import Summarise
@@ -25,11 +24,11 @@ from profiler.result import (
     StopReport,
 )
 from profiler.samples import FILE_NAME, Recording
+from profiler.scenario_figures import Figures, figures
 from profiler.sensors import trace_file
 from profiler.sensors.trace import Trace
-from profiler.spec import ArtifactRef, RunSpec
-
-Groups = list[NDArray[np.float64]]
+from profiler.spec import ArtifactRef, RunSpec, Scenario
+from profiler.timed_part import served_path
 
 
 def samples_path(work_dir: Path, index: int) -> Path:
@@ -53,21 +52,16 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     facts = reports[0].facts
     recording = _collect(request.work_dir, spec.repetitions)
     trace = _trace(request.work_dir, spec)
-    overhead = max(report.clock_overhead_seconds for report in reports)
-    groups, clock = _without_clock(recording.iterations.timed_groups(), overhead)
-    latency = stats.summarise(groups)
-    calm, calm_reason = _undisturbed(recording)
-    items = latency.n * spec.batch_size
-    energy, energy_reason = _energy(trace, recording, spec.batch_size, facts.accelerator)
+    found = figures(command, recording, _served_paths(request.work_dir, spec))
+    calm, calm_reason = _undisturbed(recording, spec)
+    energy, energy_reason = _energy(trace, recording, spec.batch_size, facts.accelerator, found)
     sentinel = relative.summarise(
         reports[0].sentinel_kind or "", recording.iterations, recording.slices
     )
-    stop = _stop(spec, latency, reports)
     contention = disturbance.summarise(recording.iterations, recording.blocks)
     raised = [
         *_run_flags(command, reports, trace),
-        clock,
-        flags.not_converged(latency, spec.stop),
+        *found.flags,
         flags.drift(sentinel),
         flags.disturbed(contention),
     ]
@@ -92,12 +86,16 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         order_seed=command.order_seed,
         started_at=command.started_at,
         finished_at=datetime.now(timezone.utc),
-        latency=latency,
+        latency=found.latency,
+        latency_reason=found.latency_reason,
         latency_undisturbed=calm,
         latency_undisturbed_reason=calm_reason,
-        throughput_items_per_second=items / float(sum(group.sum() for group in groups)),
+        throughput_items_per_second=found.items_per_second,
+        offline=found.offline,
+        server=found.server,
+        sustained=found.sustained,
         repetitions=tuple(report.figures for report in reports),
-        stop=stop,
+        stop=_stop(spec, found.latency, reports),
         contention=contention,
         sentinel=sentinel,
         sentinel_reason=None if sentinel else "it was turned off",
@@ -108,7 +106,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         energy_reason=energy_reason,
         sensors_absent=trace.absent if trace else (),
         sampler=trace.report if trace else None,
-        clock_overhead_seconds=overhead,
+        clock_overhead_seconds=max(report.clock_overhead_seconds for report in reports),
         flags=tuple(flag for flag in raised if flag),
         environment=read_environment(),
         phases_seconds=command.prepared.phases_seconds
@@ -144,17 +142,16 @@ def _trace(work_dir: Path, spec: RunSpec) -> Trace | None:
     return trace_file.join(parts)
 
 
-def _without_clock(groups: Groups, overhead_seconds: float) -> tuple[Groups, Flag | None]:
-    """The latencies, less what reading the clock costs where that is worth saying."""
-    middle = float(np.median(np.concatenate(groups)))
-    clock = flags.clock_overhead(overhead_seconds, middle)
-    if clock is None:
-        return groups, None
-    return [np.maximum(group - overhead_seconds, 0.0) for group in groups], clock
+def _served_paths(work_dir: Path, spec: RunSpec) -> list[Path]:
+    if spec.scenario is not Scenario.SERVER:
+        return []
+    return [served_path(samples_path(work_dir, index)) for index in range(spec.repetitions)]
 
 
-def _undisturbed(recording: Recording) -> tuple[Latency | None, str | None]:
+def _undisturbed(recording: Recording, spec: RunSpec) -> tuple[Latency | None, str | None]:
     """Statistics of the blocks that nobody disturbed."""
+    if spec.scenario in (Scenario.OFFLINE, Scenario.SERVER):
+        return None, f"the scenario {spec.scenario} has no blocks that could be left out"
     if not len(recording.blocks):
         return None, "the blocks were not recorded"
     tagged = disturbance.disturbed(recording.blocks)
@@ -167,21 +164,37 @@ def _undisturbed(recording: Recording) -> tuple[Latency | None, str | None]:
 
 
 def _energy(
-    trace: Trace | None, recording: Recording, batch_size: int, accelerator: str
+    trace: Trace | None,
+    recording: Recording,
+    batch_size: int,
+    accelerator: str,
+    found: Figures,
 ) -> tuple[Energy | None, str | None]:
     if trace is None:
         return None, "the sampler was off (sample_hertz 0)"
-    iterations = recording.iterations
-    windows = iterations.timed_windows()
-    # Those that only led in after a pause used energy as well.
-    calls = sum(
-        int(((iterations.start_ns >= begin * 1e9) & (iterations.start_ns <= end * 1e9)).sum())
-        for begin, end in windows
-    )
+    iterations, blocks = recording.iterations, recording.blocks
+    if iterations.warmup.all():
+        windows = [
+            (float(blocks.start_ns[mine][0]) / 1e9, float(blocks.end_ns[mine][-1]) / 1e9)
+            for index in np.unique(blocks.repetition)
+            for mine in [blocks.repetition == index]
+        ]
+        calls = found.calls
+    else:
+        windows = iterations.timed_windows()
+        # Those that only led in after a pause used energy as well.
+        calls = sum(
+            int(((iterations.start_ns >= begin * 1e9) & (iterations.start_ns <= end * 1e9)).sum())
+            for begin, end in windows
+        )
     return summarise_energy(trace, windows, calls * batch_size, accelerator=accelerator)
 
 
-def _stop(spec: RunSpec, latency: Latency, reports: list[RepetitionReport]) -> StopReport:
+def _stop(
+    spec: RunSpec, latency: Latency | None, reports: list[RepetitionReport]
+) -> StopReport | None:
+    if spec.scenario is not Scenario.SINGLE_STREAM or latency is None:
+        return None
     return StopReport(
         percentile=spec.stop.percentile,
         goal=spec.stop.relative_half_width,

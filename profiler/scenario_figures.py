@@ -1,0 +1,141 @@
+"""The figures of a run that depend on its scenario."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler import flags, stats
+from profiler.base import Frozen
+from profiler.commands import Summarise
+from profiler.result import (
+    Flag,
+    Interval,
+    Latency,
+    ServerReport,
+    SustainedReport,
+    Throughput,
+)
+from profiler.samples import Iterations, Recording
+from profiler.scenarios import offline, served_file, sustained, trial
+from profiler.scenarios.server import Served
+from profiler.spec import RunSpec, Scenario
+
+Groups = list[NDArray[np.float64]]
+
+
+class Figures(Frozen):
+    """What a scenario comes to. ``calls`` counts for energy and throughput."""
+
+    latency: Latency | None
+    latency_reason: str | None = None
+    calls: int
+    items_per_second: float | None
+    offline: Throughput | None = None
+    server: ServerReport | None = None
+    sustained: SustainedReport | None = None
+    flags: tuple[Flag, ...] = ()
+
+
+def figures(command: Summarise, recording: Recording, served_paths: list[Path]) -> Figures:
+    """The figures of the run's scenario.
+
+    Args:
+        command: with the repetitions' reports.
+        recording: of all repetitions.
+        served_paths: of the scenario ``server``, one for each repetition.
+    """
+    spec = command.request.spec
+    if spec.scenario is Scenario.OFFLINE:
+        return _offline(command, spec)
+    if spec.scenario is Scenario.SERVER:
+        return _server(command, spec, [served_file.load(path) for path in served_paths])
+    found = _closed_loop(command, spec, recording.iterations)
+    if spec.scenario is Scenario.SUSTAINED:
+        return found.model_copy(update={"sustained": _sustained(recording.iterations)})
+    return found
+
+
+def _closed_loop(command: Summarise, spec: RunSpec, iterations: Iterations) -> Figures:
+    overhead = max(each.report.clock_overhead_seconds for each in command.repeated)
+    groups, clock = without_clock(iterations.timed_groups(), overhead)
+    latency = stats.summarise(groups)
+    seconds = float(sum(group.sum() for group in groups))
+    raised = (clock, flags.not_converged(latency, spec.stop))
+    return Figures(
+        latency=latency,
+        calls=latency.n,
+        items_per_second=latency.n * spec.batch_size / seconds if seconds > 0 else None,
+        flags=tuple(flag for flag in raised if flag),
+    )
+
+
+def without_clock(groups: Groups, overhead_seconds: float) -> tuple[Groups, Flag | None]:
+    """The latencies, less what reading the clock costs where that is worth saying."""
+    middle = float(np.median(np.concatenate(groups)))
+    clock = flags.clock_overhead(overhead_seconds, middle)
+    if clock is None:
+        return groups, None
+    return [np.maximum(group - overhead_seconds, 0.0) for group in groups], clock
+
+
+def _offline(command: Summarise, spec: RunSpec) -> Figures:
+    groups = [
+        [offline.Block(b.calls, b.start_ns, b.end_ns) for b in each.report.offline]
+        for each in command.repeated
+    ]
+    found = offline.throughput(groups, spec.batch_size)
+    return Figures(
+        latency=None,
+        latency_reason=offline.LATENCY_REASON,
+        calls=sum(block.calls for group in groups for block in group),
+        items_per_second=found.items_per_second.value if found.items_per_second else None,
+        offline=found,
+        flags=_wide(found.items_per_second, found.reason, spec),
+    )
+
+
+def _wide(interval: Interval | None, reason: str | None, spec: RunSpec) -> tuple[Flag, ...]:
+    half = interval.relative_half_width if interval is not None else None
+    goal = spec.stop.relative_half_width
+    if half is not None and (half <= goal or not goal):
+        return ()
+    return (flags.throughput_not_converged(half, goal, reason),)
+
+
+def _server(command: Summarise, spec: RunSpec, served: list[Served]) -> Figures:
+    assert spec.server is not None  # noqa: S101 - the spec of this scenario has one
+    search = command.repeated[0].report.search
+    rate = spec.server.rate_per_second or (search.rate_per_second if search else None) or 0.0
+    together = trial.describe(rate, spec.server.percentile, served)
+    bound = spec.server.latency_bound_seconds
+    if bound is not None:
+        together = together.model_copy(update={"met": trial.judge(together, bound)})
+    report = (
+        search.model_copy(update={"trials": (*search.trials, together)})
+        if search is not None
+        else ServerReport(
+            percentile=spec.server.percentile,
+            rate_per_second=rate,
+            latency_bound_seconds=None,
+            highest_rate_per_second=None,
+            trials=(together,),
+        )
+    )
+    return Figures(
+        latency=trial.latency(served, rate),
+        calls=sum(len(each.end_ns) for each in served),
+        items_per_second=together.achieved_per_second * spec.batch_size,
+        server=report,
+        flags=(flags.overloaded(rate),) if together.overloaded else (),
+    )
+
+
+def _sustained(iterations: Iterations) -> SustainedReport:
+    """Of the repetition that lasted longest: processes that began cool again do not add up."""
+    timed = iterations.timed()
+    counts = np.bincount(timed.repetition)
+    mine = timed.repetition == int(np.argmax(counts))
+    return sustained.describe(timed.start_ns[mine], timed.latency_ns[mine])

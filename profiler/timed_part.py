@@ -1,0 +1,244 @@
+"""The timed part of a repetition, by scenario; all of them between the edges of the sentinel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from time import perf_counter_ns
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler import stop
+from profiler.blocks import TimedBlocks
+from profiler.contention import read_counters
+from profiler.errors import ModelError
+from profiler.plan import OfflineBlock, Plan
+from profiler.result import ServerReport
+from profiler.runtimes.base import LoadedModel
+from profiler.samples import Blocks, Iterations, Recording, SentinelSlices
+from profiler.scenarios import offline, rate_search, served_file, trial
+from profiler.scenarios.server import Served, Server, join, stretches
+from profiler.sentinel import Sentinel
+from profiler.spec import Scenario, StopSpec
+from profiler.timing import Stamps
+
+# A server's stretches end with no call waiting; then there is time for the sentinel.
+STRETCH_SECONDS = 0.5
+# From fewer calls no service time is told.
+LEAST_WARMUP_CALLS = 5
+
+
+@dataclass(frozen=True)
+class TimedPart:
+    """What a scenario gives.
+
+    Attributes:
+        recording: raw data, warm-up included.
+        iterations: that count.
+        median_seconds: of them; in ``offline`` the time per call.
+        converged: the stop rule was satisfied.
+        offline: blocks of that scenario.
+        search: of the scenario ``server`` with a bound.
+    """
+
+    recording: Recording
+    iterations: int
+    median_seconds: float
+    converged: bool
+    offline: tuple[OfflineBlock, ...] = ()
+    search: ServerReport | None = None
+
+
+@dataclass(frozen=True)
+class Situation:
+    """A loaded, warm model and how long it may be measured.
+
+    Attributes:
+        warmup: stamps of the lead-in.
+        seconds: for the timed part.
+        tell: how far it is: share of the seconds, calls so far, their median in seconds.
+    """
+
+    loaded: LoadedModel
+    plan: Plan
+    warmup: Stamps
+    seconds: float
+    sentinel: Sentinel | None
+    tell: Callable[[float, int, float | None], None]
+
+
+def measure(now: Situation) -> TimedPart:
+    """The timed part of the plan's scenario.
+
+    Raises:
+        RunFailure: the model does not run, or nothing can be measured in the time.
+    """
+    parts = {
+        Scenario.SINGLE_STREAM: _single_stream,
+        Scenario.SUSTAINED: _single_stream,
+        Scenario.OFFLINE: _offline,
+        Scenario.SERVER: _server,
+    }
+    if now.sentinel is not None:
+        now.sentinel.edge()
+    return parts[now.plan.scenario](now)
+
+
+def _closing_edge(now: Situation) -> None:
+    if now.sentinel is not None:
+        now.sentinel.edge()
+
+
+def _slices(now: Situation) -> SentinelSlices:
+    return SentinelSlices.of(now.plan.index, now.sentinel.slices if now.sentinel else [])
+
+
+class _Enough:
+    """The stop rule of one repetition, asked between blocks."""
+
+    def __init__(self, spec: StopSpec, start_ns: int) -> None:
+        self.converged = False
+        self._spec = spec
+        self._start_ns = start_ns
+        self._next = stop.first_check(spec)
+
+    def __call__(self, stamps: Stamps) -> bool:
+        if not self._spec.relative_half_width:
+            return False
+        elapsed = (stamps[-1][1] - self._start_ns) / 1e9
+        if len(stamps) < self._next or elapsed < self._spec.min_seconds:
+            return False
+        self._next = stop.next_check(self._spec, len(stamps))
+        self.converged = stop.judge([(b - a) / 1e9 for a, b in stamps], self._spec).enough
+        return self.converged
+
+
+def _single_stream(now: Situation) -> TimedPart:
+    blocks = TimedBlocks(
+        now.loaded.call, now.loaded.synchronize, sentinel=now.sentinel, clock=perf_counter_ns
+    )
+    start = perf_counter_ns()
+    enough = _Enough(now.plan.stop, start)
+
+    def between(stamps: Stamps) -> bool:
+        # A block's recent past is enough for a progress bar, and keeps the pause short.
+        recent = median([(b - a) / 1e9 for a, b in stamps[-1000:]])
+        now.tell((stamps[-1][1] - start) / 1e9, len(stamps), recent)
+        # Sustained load is about what comes later: it is never enough before the time is over.
+        return now.plan.scenario is Scenario.SINGLE_STREAM and enough(stamps)
+
+    blocks.run(max(0.0, now.seconds), between)
+    _closing_edge(now)
+    counted = blocks.counted()
+    return TimedPart(
+        recording=blocks.recording(now.plan.index, now.warmup),
+        iterations=len(counted),
+        median_seconds=median(b - a for a, b in counted) / 1e9,
+        converged=enough.converged,
+    )
+
+
+def _warm_seconds(now: Situation) -> NDArray[np.float64]:
+    """Latencies of the warm-up's later half, in measured order; a few calls where it was short."""
+    stamps: Stamps = list(now.warmup[len(now.warmup) // 2 :])
+    while len(stamps) < LEAST_WARMUP_CALLS:
+        start = perf_counter_ns()
+        now.loaded.call()
+        if now.loaded.synchronize is not None:
+            now.loaded.synchronize()
+        stamps.append((start, perf_counter_ns()))
+    return np.array([(b - a) / 1e9 for a, b in stamps])
+
+
+def _offline(now: Situation) -> TimedPart:
+    latency = float(np.median(_warm_seconds(now)))
+    seconds = offline.block_seconds(latency, now.seconds)
+    most = offline.most_calls(latency, seconds)
+    found: list[OfflineBlock] = []
+    before, after = [], []
+    end = perf_counter_ns() + int(now.seconds * 1e9)
+    start = perf_counter_ns()
+    while not found or perf_counter_ns() < end:
+        before.append(read_counters())
+        until = min(perf_counter_ns() + int(seconds * 1e9), end)
+        block = offline.offline_block(
+            now.loaded.call, now.loaded.synchronize, until, perf_counter_ns, most
+        )
+        after.append(read_counters())
+        found.append(OfflineBlock(**block._asdict()))
+        calls = sum(each.calls for each in found)
+        now.tell((block.end_ns - start) / 1e9, calls, None)
+        if now.sentinel is not None:
+            now.sentinel.between()
+    _closing_edge(now)
+    spans = [(each.start_ns, each.end_ns) for each in found]
+    return TimedPart(
+        recording=Recording(
+            Iterations.from_stamps(now.plan.index, now.warmup, []),
+            Blocks.of(now.plan.index, spans, before, after),
+            _slices(now),
+        ),
+        iterations=calls,
+        median_seconds=sum(b - a for a, b in spans) / 1e9 / calls,
+        converged=True,
+        offline=tuple(found),
+    )
+
+
+def _server(now: Situation) -> TimedPart:
+    spec = now.plan.server
+    assert spec is not None  # noqa: S101 - the spec of this scenario has one
+    server = Server(
+        now.loaded.call, now.loaded.synchronize, seed=now.plan.seed, repetition=now.plan.index
+    )
+    before = read_counters()
+    report = None
+    rate = spec.rate_per_second or now.plan.server_rate_per_second
+    if rate is None:
+        goal = rate_search.Goal(spec.percentile, spec.latency_bound_seconds or 0.0, now.seconds)
+        answer = rate_search.search(server.offer, _warm_seconds(now), goal)
+        report, served = answer.report, answer.served
+        if served is None:
+            raise ModelError(f"server: {report.highest_rate_reason}")
+    else:
+        served = _served_at(now, server, rate)
+    after = read_counters()
+    _closing_edge(now)
+    served_file.save(served, served_path(now.plan.samples_path))
+    done = list(zip(served.scheduled_ns.tolist(), served.end_ns.tolist(), strict=True))
+    if not done:
+        raise ModelError(f"server: {trial.NO_CALLS}")
+    span = (int(served.start_ns[0]), int(served.end_ns[-1]))
+    return TimedPart(
+        recording=Recording(
+            Iterations.from_stamps(now.plan.index, now.warmup, done),
+            Blocks.of(now.plan.index, [span], [before], [after]),
+            _slices(now),
+        ),
+        iterations=len(done),
+        median_seconds=float(np.median(served.latency_seconds())),
+        converged=True,
+        search=report,
+    )
+
+
+def _served_at(now: Situation, server: Server, rate: float) -> Served:
+    parts: list[Served] = []
+    start = perf_counter_ns()
+    for part in stretches(server.offer, rate, now.seconds, STRETCH_SECONDS):
+        parts.append(part)
+        calls = sum(len(each.end_ns) for each in parts)
+        latency = part.latency_seconds()
+        recent = float(np.median(latency)) if len(latency) else None
+        now.tell((perf_counter_ns() - start) / 1e9, calls, recent)
+        if now.sentinel is not None:
+            now.sentinel.between()
+    return join(parts)
+
+
+def served_path(samples_path: Path) -> Path:
+    """Where a repetition of the scenario ``server`` leaves its calls."""
+    return samples_path.with_suffix(".served.npz")
