@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.autocorrelation import correlation
+from profiler.disturbance import DISTURBED_SHARE
 from profiler.noise import QUIET, NoiseFigures
 from profiler.noise_trace import Block
 from profiler.result import Interval
@@ -127,7 +128,11 @@ def resolvable(medians: Floats, block_seconds: float, run_seconds: float) -> Res
 
 
 def drift(blocks: Sequence[Block], medians: Floats) -> Interval | None:
-    """Change over the whole time, relative, by the Theil-Sen line: outliers do not move it."""
+    """Change over the whole time, relative, by the Theil-Sen line: outliers do not move it.
+
+    Its bounds are Sen's (1968, "Estimates of the regression coefficient based on Kendall's tau",
+    Journal of the American Statistical Association 63), which hold for independent blocks.
+    """
     from scipy.stats import theilslopes
 
     if len(blocks) < _LEAST_BLOCKS:
@@ -141,10 +146,10 @@ def drift(blocks: Sequence[Block], medians: Floats) -> Interval | None:
 
 
 def undisturbed(blocks: Sequence[Block]) -> list[Block] | None:
-    """Blocks in which next to no time went by waiting for a CPU; ``None``: it is not counted."""
+    """Blocks that a run would not tag as disturbed; ``None``: waiting is not counted here."""
     if any(block.run_delay_seconds is None for block in blocks):
         return None
-    return [b for b in blocks if (b.run_delay_seconds or 0.0) < QUIET * b.seconds]
+    return [b for b in blocks if (b.run_delay_seconds or 0.0) <= DISTURBED_SHARE * b.seconds]
 
 
 def run_delay_correlation(blocks: Sequence[Block]) -> float | None:
