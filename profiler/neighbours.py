@@ -10,7 +10,7 @@ from profiler.base import Frozen
 
 # Of one CPU; what used less disturbed nobody.
 LEAST_SHARE = 0.01
-MOST_NAMED = 5
+MOST_LISTED = 20
 
 
 class Process(NamedTuple):
@@ -77,7 +77,7 @@ def busiest(before: Processes, after: Processes, seconds: float) -> tuple[Neighb
         for pid, cpu_seconds in used.items()
         if cpu_seconds / seconds >= LEAST_SHARE
     ]
-    return tuple(sorted(found, key=lambda n: -n.cpu_share)[:MOST_NAMED])
+    return tuple(sorted(found, key=lambda n: -n.cpu_share)[:MOST_LISTED])
 
 
 def _heir(pid: int, before: Processes, after: Processes) -> int | None:

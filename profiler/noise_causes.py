@@ -19,6 +19,8 @@ from profiler.units import percent
 
 # Above this share of what was lost, a cause explains it alone.
 MOST = 0.5
+# A sentence has room for these; the others are in the data.
+MOST_NAMED = 4
 # A chip warms by more than this within a measurement that slows it down.
 _WARMER_CELSIUS = 1.0
 
@@ -94,8 +96,10 @@ def _names(neighbours: tuple[Neighbour, ...]) -> str:
             "no program that can be seen from here used much CPU time: it was short-lived ones, or "
             "those of another container"
         )
-    listed = ", ".join(f"{n.name} (pid {n.pid}) {percent(n.cpu_share)}" for n in neighbours)
-    return f"of one CPU used: {listed}"
+    named = neighbours[:MOST_NAMED]
+    listed = ", ".join(f"{n.name} (pid {n.pid}) {percent(n.cpu_share)}" for n in named)
+    more = f" and {len(neighbours) - len(named)} more" if len(neighbours) > len(named) else ""
+    return f"of one CPU used: {listed}{more}"
 
 
 def _neighbours_outside(seen: _Seen) -> Cause | None:

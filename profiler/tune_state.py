@@ -87,6 +87,8 @@ def save(directory: Path, state: TuneState) -> None:
         with tempfile.NamedTemporaryFile(dir=directory, delete=False) as file:
             file.write(state.model_dump_json(indent=1).encode())
             file.flush()
+            # `fleetmark doctor` of any user says that a device is still set.
+            os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
         Path(file.name).replace(state_path(directory, state.owner))
     except OSError as error:

@@ -390,7 +390,7 @@ def test_what_is_kept_twice_goes_back_to_what_the_first_found(device: Device) ->
     device.put(GOVERNORS[0], "ondemand")
     device.keep(GOVERNOR, TURBO)
     assert device.governors == SET
-    device.restore()
+    assert [s.note for s in device.restore().settings] == [None] * 3
     assert device.governors == BEFORE
     assert device.get(NO_TURBO) == "0"
 
@@ -473,6 +473,11 @@ def test_a_state_is_written_beside_a_link_and_not_through_it(device: Device) -> 
     save(device.states, state_with(GOVERNORS[0]))
     assert device.get("etc/passwd") == "root"
     assert not (device.states / "kept.tuned.json").is_symlink()
+
+
+def test_a_state_may_be_read_by_all_and_written_by_its_owner(device: Device) -> None:
+    save(device.states, state_with(GOVERNORS[0]))
+    assert (device.states / "kept.tuned.json").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_state_directory_that_cannot_be_written_sets_nothing(device: Device) -> None:
