@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def load(path: Path) -> TuneState:
 def states(directory: Path, root: Path) -> list[Saved]:
     """All of this boot, newest first: what was set last is put back first.
 
-    Those of an earlier boot are removed: the kernel has put their values back.
+    Those of an earlier boot are removed, if they may be: the kernel has put their values back.
 
     Raises:
         InputError: one cannot be read.
@@ -131,5 +132,6 @@ def states(directory: Path, root: Path) -> list[Saved]:
         if state.boot == now:
             found.append(Saved(path, state))
         else:
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # only its owner may; it says nothing any more either way
+                path.unlink()
     return found

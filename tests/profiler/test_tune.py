@@ -238,17 +238,6 @@ def test_a_second_tuning_inside_the_first_leaves_it_whole(device: Device) -> Non
     assert device.files == []
 
 
-def test_a_forked_child_puts_nothing_back(device: Device) -> None:
-    with device.tuned(GOVERNOR) as tuning:
-        pid = os.fork()
-        if pid == 0:
-            tuning.restore()
-            os._exit(0)
-        os.waitpid(pid, 0)
-        assert device.governors == SET
-    assert device.governors == BEFORE
-
-
 def test_in_another_thread_no_signal_is_touched(device: Device) -> None:
     before = signal.getsignal(signal.SIGTERM)
     seen = []
