@@ -2,170 +2,45 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
 
-from agents.cli import connection, show
-from profiler import environment
-from profiler.base import Frozen, StrEnum
-from profiler.runtimes.table import available
-from profiler.sensors.base import Quantity
-from profiler.sensors.discover import discover
+from agents.cli import noise_view, options, show
+from agents.cli.checks import Check, Verdict, run_checks
+from profiler.base import Frozen
+from profiler.errors import InputError
+from profiler.knobs import KNOBS, KnobName, jetson_advice
+from profiler.noise import FULL_SECONDS, QUICK_SECONDS, NoiseFloor
+from profiler.tune import STATE_DIR, Setting, TuneReport, keep, restore_all
 
-# Above this many tasks per CPU, others compete with what is measured.
-BUSY_LOAD = 0.3
-FREE_BYTES = 2 * 2**30
-
-
-class Verdict(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-class Check(Frozen):
-    """One thing that was looked at, and what to do about it."""
-
-    name: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
+_KNOBS_HELP = "; ".join(f"{knob.name}: {knob.what}" for knob in KNOBS)
 
 
 class Diagnosis(Frozen):
+    """The answer of ``--json``; ``tuned`` and ``restored`` where that was asked for."""
+
     checks: tuple[Check, ...]
-
-
-def _shadowing() -> Check:
-    """``agents`` is the import name of other distributions too."""
-    spec = importlib.util.find_spec("agents")
-    found = Path(spec.origin) if spec and spec.origin else None
-    own = Path(__file__).resolve().parent.parent
-    if found is not None and found.resolve().parent == own:
-        return Check(name="package agents", verdict=Verdict.OK, found="is fleetmark's own")
-    return Check(
-        name="package agents",
-        verdict=Verdict.PROBLEM,
-        found=f"another package of this name comes first: {found}",
-        remedy="install fleetmark in a virtual environment of its own",
-    )
-
-
-def _others_named_agents() -> Check:
-    from importlib.metadata import packages_distributions
-
-    owners = set(packages_distributions().get("agents", [])) - {"fleetmark"}
-    if not owners:
-        return Check(name="other owners of agents", verdict=Verdict.OK, found="none")
-    return Check(
-        name="other owners of agents",
-        verdict=Verdict.PROBLEM,
-        found=f"{', '.join(sorted(owners))} installs a package of the same name",
-        remedy="install fleetmark in a virtual environment of its own",
-    )
-
-
-def _governor() -> Check:
-    found = environment.governors()
-    if not found:
-        text = "the kernel does not scale clocks here (usual on a virtual machine)"
-        return Check(name="CPU governor", verdict=Verdict.OK, found=text)
-    if found == ("performance",):
-        return Check(name="CPU governor", verdict=Verdict.OK, found="performance")
-    return Check(
-        name="CPU governor",
-        verdict=Verdict.WARNING,
-        found=", ".join(found),
-        remedy="clocks will wander; as root: cpupower frequency-set -g performance",
-    )
-
-
-def _load() -> Check:
-    load = environment.load_average() or 0.0
-    per_cpu = load / (os.cpu_count() or 1)
-    if per_cpu <= BUSY_LOAD:
-        return Check(name="load", verdict=Verdict.OK, found=f"{load:.2f} over the last minute")
-    return Check(
-        name="load",
-        verdict=Verdict.WARNING,
-        found=f"{load:.2f} over the last minute on {os.cpu_count()} CPUs",
-        remedy="stop what else runs here while you measure",
-    )
-
-
-def _virtual() -> Check:
-    if environment.virtualization() is None:
-        return Check(name="virtual machine", verdict=Verdict.OK, found="no")
-    return Check(
-        name="virtual machine",
-        verdict=Verdict.WARNING,
-        found="yes",
-        remedy="neighbours that cannot be seen from here may disturb; repeat runs, expect spread",
-    )
-
-
-def _energy() -> Check:
-    found = discover()
-    power = {c.source for c in found.channels if c.quantity in (Quantity.POWER, Quantity.ENERGY)}
-    if power:
-        return Check(name="energy", verdict=Verdict.OK, found=", ".join(sorted(power)))
-    reasons = "; ".join(f"{a.source}: {a.reason}" for a in found.absent)
-    return Check(
-        name="energy",
-        verdict=Verdict.WARNING,
-        found=f"no source: {reasons}",
-        remedy="`fleetmark sensors` says what would help; results will have energy: null",
-    )
-
-
-def _engines() -> Check:
-    installed = [f"{s.runtime} {s.version}" for s in available() if s.installed]
-    if installed:
-        return Check(name="runtimes", verdict=Verdict.OK, found=", ".join(installed))
-    return Check(
-        name="runtimes",
-        verdict=Verdict.PROBLEM,
-        found="none",
-        remedy="pip install 'fleetmark[torch,onnx]'",
-    )
-
-
-def _ray() -> Check:
-    if importlib.util.find_spec("ray") is None:
-        return Check(
-            name="Ray",
-            verdict=Verdict.WARNING,
-            found="not installed: this machine can measure alone, but not join a fleet",
-            remedy="pip install 'fleetmark[agent]'",
-        )
-    return Check(name="Ray", verdict=Verdict.OK, found="installed")
-
-
-def _disk() -> Check:
-    place = connection.data_dir()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    text = f"{free / 2**30:.1f} GiB free at {place}"
-    if free >= FREE_BYTES:
-        return Check(name="disk", verdict=Verdict.OK, found=text)
-    return Check(
-        name="disk", verdict=Verdict.WARNING, found=text, remedy="models and results need room"
-    )
-
-
-CHECKS: tuple[Callable[[], Check], ...] = (
-    _shadowing, _others_named_agents, _engines, _ray, _energy, _governor, _load, _virtual, _disk,
-)  # fmt: skip
+    noise: NoiseFloor | None = None
+    tuned: TuneReport | None = None
+    restored: TuneReport | None = None
 
 
 def doctor(
+    noise: Annotated[
+        bool, typer.Option("--noise", help="Measure how finely this device can measure.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"With --noise: {QUICK_SECONDS:g} s.")
+    ] = False,
+    tune: Annotated[
+        str | None,
+        typer.Option(metavar="KNOB[,…]", help=f"Set and verify, as root. {_KNOBS_HELP}."),
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put back what --tune or a killed run set.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print data instead of a table.")] = False,
 ) -> None:
     """Look for what would make figures, or this machine's part in a fleet, go wrong.
@@ -173,15 +48,77 @@ def doctor(
     \b
     Examples:
       fleetmark doctor
+      fleetmark doctor --noise --quick
+      fleetmark doctor --tune governor
+      fleetmark doctor --tune governor,turbo --noise
+      fleetmark doctor --restore
       fleetmark doctor --json
     """
-    diagnosis = Diagnosis(checks=tuple(check() for check in CHECKS))
+    knobs = options.choices("tune", tune, KnobName) if tune is not None else ()
+    _refuse_contradictions(noise=noise, quick=quick, knobs=knobs, restore=restore)
+    # First, so that all that follows is about the device as it is then.
+    tuned = keep(knobs, state_dir=STATE_DIR) if knobs else None
+    restored = restore_all(state_dir=STATE_DIR) if restore else None
+    diagnosis = Diagnosis(checks=run_checks(), tuned=tuned, restored=restored)
+    if not as_json:
+        _print(diagnosis)
+    if noise:
+        floor = _measure(QUICK_SECONDS if quick else FULL_SECONDS)
+        diagnosis = diagnosis.model_copy(update={"noise": floor})
+        if not as_json:
+            noise_view.print_floor(floor)
     if as_json:
         show.json_out(diagnosis)
-    else:
-        show.grid(
-            ("what", "verdict", "found", "what to do"),
-            [(c.name, c.verdict.value, c.found, c.remedy) for c in diagnosis.checks],
-        )
     if any(check.verdict is Verdict.PROBLEM for check in diagnosis.checks):
         raise typer.Exit(1)
+
+
+def _refuse_contradictions(
+    *, noise: bool, quick: bool, knobs: Sequence[KnobName], restore: bool
+) -> None:
+    if quick and not noise:
+        raise InputError(
+            "quick", "", "is about measuring the noise floor", "Say --noise --quick, or neither"
+        )
+    if knobs and restore:
+        raise InputError("restore", "", "contradicts --tune", "Set first, measure, then --restore")
+
+
+def _measure(seconds: float) -> NoiseFloor:
+    from profiler.noise import measure_noise
+    from profiler.sentinel import ConvolutionWork  # NumPy; not on the way to --help
+
+    progress = noise_view.Progress(seconds)
+    try:
+        return measure_noise(ConvolutionWork(), seconds, on_progress=progress)
+    finally:
+        progress.close()
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    show.grid(
+        ("what", "verdict", "found", "what to do"),
+        [(c.name, c.verdict.value, c.found, c.remedy) for c in diagnosis.checks],
+    )
+    if diagnosis.tuned is not None:
+        _print_settings(diagnosis.tuned, "set and read back", lambda s: s.after or "")
+        show.note("when you have measured, as root: fleetmark doctor --restore")
+        if (advice := jetson_advice()) is not None:
+            show.note(f"what only NVIDIA's own tools set on a Jetson: {advice}")
+    if diagnosis.restored is not None:
+        if not diagnosis.restored.settings:
+            show.note("nothing was set by fleetmark, so nothing was put back")
+        else:
+            _print_settings(diagnosis.restored, "put back", lambda s: s.restored or "")
+
+
+def _print_settings(report: TuneReport, heading: str, end: Callable[[Setting], str]) -> None:
+    """One line for each knob and value: a server has hundreds of CPUs."""
+    groups: dict[tuple[str, str, str, str], int] = {}
+    for setting in report.settings:
+        key = (setting.knob, setting.before, end(setting), setting.note or "")
+        groups[key] = groups.get(key, 0) + 1
+    show.grid(
+        (heading, "files", "before", "now", ""),
+        [(knob, str(n), before, now, note) for (knob, before, now, note), n in groups.items()],
+    )

@@ -1,0 +1,113 @@
+"""Who else uses the GPU, and through which driver. Never to be asked while anything is timed.
+
+Listing the processes of a GPU takes milliseconds in the driver, and its lock stalls launches.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+from profiler.result import AcceleratorProcess
+from profiler.sensors.probe import first_line
+
+# Deeper than this is no process tree but a loop in what was read.
+_MOST_ANCESTORS = 64
+
+
+class AcceleratorUse(NamedTuple):
+    """``None``: there is no NVIDIA driver, or it does not tell."""
+
+    driver: str | None
+    processes: tuple[AcceleratorProcess, ...] | None
+
+
+UNKNOWN = AcceleratorUse(None, None)
+
+
+def read_accelerator_use(
+    root: Path = Path("/"), module: ModuleType | None = None, own: int | None = None
+) -> AcceleratorUse:
+    """The NVIDIA driver's version and the processes on its GPUs that are not ours.
+
+    Args:
+        root: of the filesystem, for the names of processes.
+        module: ``pynvml`` or a stand-in for it; imported when ``None``.
+        own: the process whose whole tree is ours; ``None`` is the calling one.
+    """
+    if module is None:
+        try:
+            module = importlib.import_module("pynvml")
+        except ImportError:
+            return UNKNOWN
+    try:
+        module.nvmlInit()
+    except module.NVMLError:
+        return UNKNOWN
+    try:
+        return _read(module, root, os.getpid() if own is None else own)
+    finally:
+        module.nvmlShutdown()
+
+
+def _read(m: ModuleType, root: Path, own: int) -> AcceleratorUse:
+    try:
+        version = m.nvmlSystemGetDriverVersion()
+        count = m.nvmlDeviceGetCount()
+    except m.NVMLError:
+        return UNKNOWN
+    # Older bindings answer in bytes.
+    driver = version.decode(errors="replace") if isinstance(version, bytes) else str(version)
+    listed = [_of_gpu(m, root, index) for index in range(count)]
+    known = [processes for processes in listed if processes is not None]
+    if not known:
+        return AcceleratorUse(driver, None)
+    others = [p for processes in known for p in processes if own not in _lineage(root, p.pid)]
+    return AcceleratorUse(driver, tuple(others))
+
+
+def _of_gpu(m: ModuleType, root: Path, index: int) -> list[AcceleratorProcess] | None:
+    """``None``: this GPU or driver does not list them (a Jetson, Windows's Linux)."""
+    try:
+        handle = m.nvmlDeviceGetHandleByIndex(index)
+        compute = m.nvmlDeviceGetComputeRunningProcesses(handle)
+    except m.NVMLError:
+        return None
+    try:
+        graphics = m.nvmlDeviceGetGraphicsRunningProcesses(handle)
+    except m.NVMLError:
+        graphics = []
+    found = [_process(root, index, entry, "compute") for entry in compute]
+    computing = {process.pid for process in found}
+    return found + [
+        _process(root, index, entry, "graphics") for entry in graphics if entry.pid not in computing
+    ]
+
+
+def _process(
+    root: Path, index: int, entry: Any, kind: Literal["compute", "graphics"]
+) -> AcceleratorProcess:
+    used = entry.usedGpuMemory
+    return AcceleratorProcess(
+        accelerator=index,
+        pid=entry.pid,
+        kind=kind,
+        # In a container the driver's numbers are the host's, and name nobody here.
+        name=first_line(root / f"proc/{entry.pid}/comm"),
+        memory_bytes=used if isinstance(used, int) and used >= 0 else None,
+    )
+
+
+def _lineage(root: Path, pid: int) -> set[int]:
+    """The process and its ancestors."""
+    seen: set[int] = set()
+    while pid > 0 and pid not in seen and len(seen) < _MOST_ANCESTORS:
+        seen.add(pid)
+        status = first_line(root / f"proc/{pid}/status") or ""
+        parent = re.search(r"^PPid:\s*(\d+)", status, re.MULTILINE)
+        pid = int(parent.group(1)) if parent else 0
+    return seen
