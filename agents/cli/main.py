@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from agents.cli import demo, doctor, fleet, local, serve, show
+from agents.cli import compare, demo, doctor, fleet, local, serve, show
 from agents.client import ApiError, Unreachable
 from profiler.environment import fleetmark_version
 from profiler.errors import FleetmarkError, InputError
@@ -44,6 +44,7 @@ app.command()(fleet.cancel)
 app.command()(local.run)
 app.command()(local.sensors)
 app.command()(local.runtimes)
+app.command()(compare.compare)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 
