@@ -26,6 +26,7 @@ from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
 from profiler.plan import Plan, RepetitionReport
+from profiler.preflight import read_preflight
 from profiler.repetition import measure_memory, repeat
 from profiler.result import Memory, StartMethod
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
@@ -90,7 +91,7 @@ class Runner:
             phases["convert"] = perf_counter() - start
             self._progress(request, Phase.STARTING, 0)
         phases["import"] = self._preload(request.spec.runtime)
-        return Prepared(converted=converted, preflight=None, phases_seconds=phases)
+        return Prepared(converted=converted, preflight=read_preflight(), phases_seconds=phases)
 
     def _repeat(self, command: Repeat) -> Repeated:
         request = command.request

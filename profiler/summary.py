@@ -14,6 +14,8 @@ from profiler.energy import summarise_energy
 from profiler.environment import read_environment
 from profiler.failure import source_of
 from profiler.plan import RepetitionReport
+from profiler.preflight import read_preflight
+from profiler.preflight_flags import preflight_flags
 from profiler.result import (
     Energy,
     Flag,
@@ -59,7 +61,9 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         reports[0].sentinel_kind or "", recording.iterations, recording.slices
     )
     contention = disturbance.summarise(recording.iterations, recording.blocks)
+    before = command.prepared.preflight
     raised = [
+        *(preflight_flags(before, read_preflight()) if before else ()),
         *_run_flags(command, reports, trace),
         *found.flags,
         flags.drift(sentinel),
