@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter
 from profiler.base import Frozen
 from profiler.events import FailureEvent, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.onnx_cache import Converted
+from profiler.overhead_plan import OverheadMeasured, OverheadPlan
 from profiler.plan import RepetitionReport
 from profiler.result import Memory, Preflight
 from profiler.spec import Runtime
@@ -96,6 +97,15 @@ class MemoryMeasured(Frozen):
     seconds: float
 
 
+class MeasureOverhead(Frozen):
+    """Measure what the sampler and the fleet's processes cost, in one process of its own."""
+
+    kind: Literal["measure_overhead"] = "measure_overhead"
+    request: WorkerRequest
+    prepared: Prepared
+    plan: OverheadPlan
+
+
 class Summarise(Frozen):
     """Make the result of everything that was measured."""
 
@@ -108,8 +118,8 @@ class Summarise(Frozen):
     started_at: datetime
 
 
-AnyCommand = Preload | Prepare | Repeat | MeasureMemory | Summarise
-Answer = Preloaded | Prepared | Repeated | MemoryMeasured | ResultEvent
+AnyCommand = Preload | Prepare | Repeat | MeasureMemory | MeasureOverhead | Summarise
+Answer = Preloaded | Prepared | Repeated | MemoryMeasured | OverheadMeasured | ResultEvent
 # Any number of the first kind, then one of the others: that is what a command is answered with.
 Event = ProgressEvent | FailureEvent | Answer
 

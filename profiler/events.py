@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from profiler.base import Frozen, StrEnum
-from profiler.result import FailureKind, RunResult
+from profiler.result import FailureKind, Overhead, RunResult
 from profiler.spec import RunSpec
 
 
@@ -33,6 +33,7 @@ class WorkerRequest(Frozen):
         model_path: the artifact's file, verified; ``None`` for an architecture.
         cache_dir: converted models are kept here.
         work_dir: the worker writes raw iterations and the trace here.
+        overhead: the device's own, as it was measured last; the result carries it.
     """
 
     run_id: str
@@ -43,6 +44,7 @@ class WorkerRequest(Frozen):
     model_path: Path | None = None
     cache_dir: Path
     work_dir: Path
+    overhead: Overhead | None = None
 
 
 class ProgressEvent(Frozen):

@@ -8,16 +8,14 @@ The cost passes when the *upper* 95 % bound is below 1 %, not when it fails to b
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from statistics import median
 from time import perf_counter_ns
-from typing import Literal
 
 from profiler import log_ratio
-from profiler.base import Frozen, StrEnum
+from profiler.overhead_plan import OverheadMeasured, OverheadPlan, Round, Subject
 from profiler.pause import Paused
 from profiler.result import Interval, OverheadFigure
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
@@ -34,51 +32,6 @@ PASSES_BELOW = 0.01
 LEAST_ROUNDS = 10
 # The sampler's first tick comes after one period.
 READY_SECONDS = 5.0
-
-
-class Subject(StrEnum):
-    """What is held still and let go; ``control`` is nothing."""
-
-    SAMPLER = "sampler"
-    FLEET = "fleet"
-    CONTROL = "control"
-
-
-class OverheadPlan(Frozen):
-    """What to measure.
-
-    Attributes:
-        rounds: of four blocks each, for every subject.
-        hertz: of the sampler.
-        fleet_pids: the fleet's processes on this device; none: they are not measured.
-        warmup_seconds: before the first block.
-    """
-
-    rounds: int
-    hertz: float
-    fleet_pids: tuple[int, ...]
-    warmup_seconds: float
-    seed: int
-
-
-class Round(Frozen):
-    """One round: median latencies of its two blocks at rest, and of its two with the subject."""
-
-    subject: Subject
-    still: tuple[float, float]
-    running: tuple[float, float]
-
-    @property
-    def log_ratio(self) -> float:
-        """Of running over still."""
-        return math.log(sum(self.running)) - math.log(sum(self.still))
-
-
-class OverheadMeasured(Frozen):
-    """All rounds, in the order of time."""
-
-    kind: Literal["overhead_measured"] = "overhead_measured"
-    rounds: tuple[Round, ...]
 
 
 class Bench:

@@ -11,6 +11,7 @@ from profiler.commands import (
     Answer,
     AnyCommand,
     MeasureMemory,
+    MeasureOverhead,
     MemoryMeasured,
     Preload,
     Preloaded,
@@ -25,6 +26,8 @@ from profiler.convert import Converted, convert_to_onnx, needs_conversion
 from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
+from profiler.overhead import measure_overhead
+from profiler.overhead_plan import OverheadMeasured
 from profiler.plan import Plan, RepetitionReport
 from profiler.preflight import read_preflight
 from profiler.repetition import measure_memory, repeat
@@ -61,6 +64,8 @@ class Runner:
             return self._repeat(command)
         if isinstance(command, MeasureMemory):
             return self._memory(command)
+        if isinstance(command, MeasureOverhead):
+            return self._overhead(command)
         return self._summarise(command)
 
     def _preload(self, runtime: Runtime) -> float:
@@ -145,6 +150,19 @@ class Runner:
         except RunFailure as error:
             reason = str(error)
         return MemoryMeasured(memory=memory, reason=reason, seconds=perf_counter() - start)
+
+    def _overhead(self, command: MeasureOverhead) -> OverheadMeasured:
+        engine = self._engine(command.request.spec.runtime)
+        load = _load_request(command.request, command.prepared)
+
+        def progress(fraction: float) -> None:
+            self._progress(command.request, Phase.MEASURING, fraction)
+
+        return call_in_child(
+            lambda: measure_overhead(engine, load, command.plan, progress),
+            OverheadMeasured,
+            "measuring the overhead",
+        )
 
     def _summarise(self, command: Summarise) -> ResultEvent:
         version = adapter_for(command.request.spec.runtime).version()

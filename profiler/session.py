@@ -17,6 +17,7 @@ from profiler.commands import (
     Answer,
     AnyCommand,
     MeasureMemory,
+    MeasureOverhead,
     MemoryMeasured,
     Prepare,
     Prepared,
@@ -29,6 +30,7 @@ from profiler.errors import DeviceError, RunFailure
 from profiler.events import ProgressEvent, ResultEvent, WorkerRequest
 from profiler.failure import result_without_figures
 from profiler.order import interleaved
+from profiler.overhead_plan import OverheadMeasured, OverheadPlan
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.worker_process import (
@@ -38,7 +40,7 @@ from profiler.worker_process import (
     WorkerProcess,
 )
 
-__all__ = ["OnProgress", "measure", "new_work_dir", "run_worker"]
+__all__ = ["OnProgress", "measure", "measure_overhead", "new_work_dir", "run_worker"]
 
 # A repetition may measure for at least this part of its equal share of the time.
 LEAST_SHARE = 0.5
@@ -289,6 +291,45 @@ def measure(
         # After an interruption one may be in the middle of a command: nobody waits for it.
         workers.end_all()
     return [_ended(run) for run in runs]
+
+
+def measure_overhead(
+    request: WorkerRequest,
+    plan: OverheadPlan,
+    pool: WorkerPool,
+    on_progress: OnProgress = lambda _: None,
+) -> OverheadMeasured:
+    """What the sampler and the fleet's processes cost a model here.
+
+    Raises:
+        RunFailure: it could not be measured.
+    """
+    kind = pool.kind(request.spec)
+    worker, _ = pool.take(kind)
+
+    def ask(command: AnyCommand) -> Answer:
+        return worker.ask(
+            command,
+            on_progress=on_progress,
+            cancel=threading.Event(),
+            seconds=request.spec.timeout_seconds,
+            timeout_message=f"not finished after {request.spec.timeout_seconds:g} s",
+        )
+
+    try:
+        prepared = ask(Prepare(request=request))
+        if not isinstance(prepared, Prepared):
+            raise DeviceError(f"the worker answered {prepared.kind}")
+        found = ask(MeasureOverhead(request=request, prepared=prepared, plan=plan))
+        if not isinstance(found, OverheadMeasured):
+            raise DeviceError(f"the worker answered {found.kind}")
+        pool.give_back(kind, worker)
+    except WorkerGoneError as gone:
+        raise gone.failure from gone
+    except BaseException:
+        worker.close()
+        raise
+    return found
 
 
 def _to(on_progress: Callable[[int, ProgressEvent], None], place: int) -> OnProgress:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from agents.cli import compare, demo, doctor, fleet, local, serve, show
+from agents.cli import compare, demo, doctor, fleet, local, overhead, serve, show
 from agents.client import ApiError, Unreachable
 from profiler.environment import fleetmark_version
 from profiler.errors import FleetmarkError, InputError
@@ -46,6 +46,7 @@ app.command()(local.sensors)
 app.command()(local.runtimes)
 app.command()(compare.compare)
 app.command()(doctor.doctor)
+app.command()(overhead.overhead)
 app.command()(demo.demo)
 
 

@@ -22,6 +22,7 @@ from agents.device.telemetry import AgentState, start_metrics
 from agents.messages import AgentStatus, Assignment, AttemptKey, Progress, StartAnswer
 from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.failure import result_without_figures
+from profiler.fingerprint import load_overhead
 from profiler.pool import WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.samples import FILE_NAME
@@ -159,6 +160,7 @@ class DeviceAgent:
                 model_path=file,
                 cache_dir=self._config.cache_dir,
                 work_dir=work,
+                overhead=load_overhead(self._config.cache_dir),
             )
             result = run_worker(
                 request,
