@@ -40,7 +40,7 @@ def test_stop_and_resume(subject: psutil.Process) -> None:
 
 
 def test_leaving_lets_it_go(subject: psutil.Process) -> None:
-    with pytest.raises(RuntimeError, match="in the middle"), Paused([subject.pid]) as paused:
+    with pytest.raises(RuntimeError, match="in the middle"), Paused([subject.pid]) as paused:  # noqa: PT012
         paused.stop()
         until(subject, stopped=True)
         raise RuntimeError("in the middle")
