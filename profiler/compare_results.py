@@ -1,9 +1,9 @@
 """Two results as they are stored → a comparison, or what stands in its way.
 
-A result keeps each process's median and not its iterations, so the interval is Welch's t of the
-medians: the spread of the medians holds the noise inside the processes too. Where both results
-timed the same sentinel, the device's own speed is looked at as well: a verdict that the seconds
-give and the sentinel explains is withdrawn.
+A result keeps each process's median and not its iterations. Where these are not at hand the
+interval is Welch's t of the medians, whose spread holds the noise inside the processes too. Where
+both results timed the same sentinel, the device's own speed is looked at as well: a verdict that
+the seconds give and the sentinel explains is withdrawn.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import math
 from collections.abc import Collection
 from typing import NamedTuple
 
-from profiler import log_ratio
+import numpy as np
+
+from profiler import bootstrap, log_ratio
 from profiler.comparable import comparable, in_the_way
-from profiler.compare import MARGIN, Names, check_margin, decide, judge, worded
+from profiler.compare import MARGIN, Names, Sample, check_margin, checked, decide, judge, worded
 from profiler.compare_report import names, percent, ratio
 from profiler.comparison import Basis, Comparison, Method, Verdict
 from profiler.log_ratio import LogRatio
@@ -45,6 +47,7 @@ def compare_results(
     across: Collection[str] = (),
     force: bool = False,
     basis: Basis = Basis.WALL_CLOCK,
+    iterations: tuple[Sample, Sample] | None = None,
 ) -> Comparison:
     """Compare two stored results.
 
@@ -55,14 +58,17 @@ def compare_results(
         across: fields that are meant to differ besides model and runtime; ``comparable`` has them.
         force: give a verdict whatever differs.
         basis: what the verdict is on; seconds, or units of the sentinel.
+        iterations: of baseline and candidate, as ``Iterations.timed_groups()`` gives them, where
+            they are at hand; the interval is then bootstrapped from them.
 
     Raises:
-        InputError: ``margin`` is none.
+        InputError: ``margin`` is none, or an iteration is no latency.
     """
     check_margin(margin)
     differences = comparable(baseline, candidate, across)
     refusals = in_the_way(differences, force=force)
-    wall, relative = _wall_clock(baseline, candidate), _sentinel(baseline, candidate)
+    wall = _wall_clock(baseline, candidate, iterations)
+    relative = _sentinel(baseline, candidate)
     chosen = relative if basis is Basis.SENTINEL else wall
     counts = len(baseline.repetitions), len(candidate.repetitions)
     called = Names(*names(baseline, candidate))
@@ -113,17 +119,28 @@ def _without_ratio(
 # --- figures of a result ----------------------------------------------------------------------
 
 
-def _wall_clock(baseline: RunResult, candidate: RunResult) -> _Ratio:
+def _wall_clock(
+    baseline: RunResult, candidate: RunResult, iterations: tuple[Sample, Sample] | None
+) -> _Ratio:
     offline = [r.scenario == Scenario.OFFLINE for r in (baseline, candidate)]
     if all(offline):
         return _throughput(baseline, candidate)
     if any(offline):
         return _Ratio(None, Method.MEDIANS, "a latency and a throughput have no ratio")
+    if iterations is not None:
+        first = _as_reported("baseline", baseline, iterations[0])
+        second = _as_reported("candidate", candidate, iterations[1])
+        return _Ratio(bootstrap.log_ratio(first, second), Method.BOOTSTRAP)
     old, new = _medians(baseline), _medians(candidate)
     for side, each in (("baseline", old), ("candidate", new)):
         if each.reason:
             return _of_points(baseline, candidate, f"the {side} {each.reason}")
     return _Ratio(log_ratio.of_medians(old.seconds, new.seconds), Method.MEDIANS)
+
+
+def _as_reported(side: str, result: RunResult, groups: Sample) -> Sample:
+    """Iterations without what the clock cost, where the result's own figures are without it."""
+    return checked(side, [np.maximum(group - _overhead(result), 0.0) for group in groups])
 
 
 def _medians(result: RunResult) -> _Medians:

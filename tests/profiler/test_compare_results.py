@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from profiler import flags
@@ -322,6 +323,23 @@ def test_what_the_clock_costs_is_taken_off_where_the_result_did() -> None:
     nothing = old.model_copy(update={"clock_overhead_seconds": 3e-6})
     found = compare_results(nothing, new)
     assert "no longer than reading the clock" in found.reason
+
+
+def test_iterations_are_used_where_they_are_at_hand() -> None:
+    rng = np.random.default_rng(3)
+    flag = flags.clock_overhead(1e-3, 1e-2)
+    assert flag is not None
+    old, new = (
+        [factor * np.exp(0.02 * rng.standard_normal(400)) for _ in range(5)] for factor in (3, 5)
+    )
+    found = compare_results(measured(), measured(), iterations=(old, new))
+    assert found.method is Method.BOOTSTRAP
+    assert found.ratio.value == pytest.approx(5 / 3, rel=0.01)
+    clocked = measured(flags=(flag,), clock_overhead_seconds=1.0)
+    found = compare_results(clocked, clocked, iterations=(old, new))
+    assert found.ratio.value == pytest.approx(2, rel=0.02)
+    with pytest.raises(InputError, match="candidate"):
+        compare_results(measured(), measured(), iterations=(old, [np.zeros(3)] * 5))
 
 
 def test_throughput_is_compared_as_time_per_item() -> None:
