@@ -24,6 +24,7 @@ import numpy as np
 from profiler import flags
 from profiler.contention import other_share, read_cpu_times
 from profiler.environment import read_environment
+from profiler.events import ProgressEvent
 from profiler.failure import result_without_figures
 from profiler.forked import classify
 from profiler.local_run import THIS_DEVICE, LocalRun, new_run_id
@@ -92,14 +93,16 @@ def measure_in_process(subject: Subject, spec: RunSpec, on_progress: Emit) -> Lo
         on_progress: called between blocks of iterations.
     """
     started_at = datetime.now(timezone.utc)
-    # Before anything is measured: other processes' load must not be this one's.
+    # What others use of the machine is the difference of two readings.
     before = read_cpu_times()
     start = perf_counter()
     with tempfile.TemporaryDirectory(prefix="fleetmark-") as work:
         path = Path(work) / FILE_NAME
         try:
             with subject.settings(), _collector_put_back():
-                report = _repeat(subject, spec, path, on_progress)
+                report = _repeat(subject, spec, path, _guarded(on_progress))
+        except _ListenerFailed as failed:
+            raise failed.error from None
         except Exception as error:  # noqa: BLE001 - a model may raise anything; the result tells it
             return LocalRun(_failed(subject, spec, error, started_at), None)
         iterations = Iterations.load(path)
@@ -108,6 +111,24 @@ def measure_in_process(subject: Subject, spec: RunSpec, on_progress: Emit) -> Lo
     result = _summarised(subject, spec, report, iterations, busy)
     update = {"started_at": started_at, "phases_seconds": {"repetitions": seconds}}
     return LocalRun(result.model_copy(update=update), iterations)
+
+
+class _ListenerFailed(BaseException):
+    """Carries what a listener raised past the place where errors are taken for the model's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _guarded(listener: Emit) -> Emit:
+    def emit(event: ProgressEvent) -> None:
+        try:
+            listener(event)
+        except Exception as error:
+            raise _ListenerFailed(error) from error
+
+    return emit
 
 
 class _Adapter:

@@ -126,11 +126,12 @@ class Profile:
             f"{name:<{width}}  {cell}"
             for name, cell in zip(found.columns, found.rows[0], strict=True)
         ]
-        lines += [f"({number}) {note}" for number, note in enumerate(found.footnotes, 1)]
-        lines += [f"{flag.name}: {flag.detail}; {flag.advice}" for flag in self.flags]
+        notes = [f"({number}) {note}" for number, note in enumerate(found.footnotes, 1)]
+        notes += [f"{flag.name}: {flag.detail}; {flag.advice}" for flag in self.flags]
+        lines += map(in_python, notes)
         if self.error is not None and self.error.stderr_tail:
             lines.append(self.error.stderr_tail)
-        return in_python("\n".join(lines))
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         from profiler.html import render

@@ -6,7 +6,7 @@ import re
 
 from profiler.errors import ArtifactError, InputError
 
-_OPTION = re.compile(r"--([a-z][a-z-]*)(?: (\d+(?:\.\d+)?)\b)?")
+_OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (\d+(?:\.\d+)?)\b)?")
 # Options whose argument in Python has another name.
 _NAMES = {"input": "inputs", "max_time_seconds": "max_time", "timeout_seconds": "timeout",
           "memory_limit_bytes": "memory_limit"}  # fmt: skip
