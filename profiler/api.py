@@ -196,6 +196,9 @@ def _exported(
     found: Module, arguments: Arguments, given: Sequence[Given], asked: Options
 ) -> _Prepared:
     """Exported when it is measured: the file is there for as long as the run takes."""
+    # Options are refused before the export, which takes seconds.
+    batch_size = batch_size_of(given, asked.batch_size)
+    asked.spec(STAND_IN, Runtime.TORCH_EXPORT, None, batch_size, found.precision)
 
     def measure(listener: Listener) -> LocalRun:
         with exported(found, arguments, given) as (path, named):

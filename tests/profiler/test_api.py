@@ -12,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -370,6 +371,39 @@ def test_the_collector_is_put_back(enabled: bool, error: type[BaseException] | N
         gc.enable()
 
 
+class _Gpu:
+    """Stands for torch with a GPU in use."""
+
+    nn = SimpleNamespace(Module=type("Module", (), {}))
+    device = staticmethod(str)
+
+    def __init__(self) -> None:
+        self.waited: list[str] = []
+        self.cuda = SimpleNamespace(
+            is_initialized=lambda: True, synchronize=self.waited.append
+        )  # fmt: skip
+
+
+def test_a_function_that_may_use_the_gpu_must_say_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = _Gpu()
+    monkeypatch.setitem(sys.modules, "torch", gpu)
+    with pytest.raises(InputError, match="accelerator='cuda:0'"):
+        measured()
+    assert measured(accelerator="cpu").result.accelerator == "cpu"
+    assert gpu.waited == []
+    found = measured(accelerator="cuda")
+    assert found.result.accelerator == "cuda:0"
+    assert found.iterations is not None
+    # After every call, the first one included.
+    assert gpu.waited == ["cuda:0"] * (1 + len(found.iterations.latency_ns))
+
+
+def test_where_the_inputs_are_tells_which_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", _Gpu())
+    there = SimpleNamespace(shape=(2,), dtype="torch.float32", device="cuda:1")
+    assert measured(inputs=[there]).result.accelerator == "cuda:1"
+
+
 def test_what_the_caller_froze_stays_frozen() -> None:
     gc.freeze()
     try:
@@ -423,8 +457,12 @@ def _module_facts() -> dict[str, Any]:
     before = torch.get_num_threads(), torch.get_float32_matmul_precision()
     threads_seen = set()
     net.register_forward_hook(lambda *_: threads_seen.add(torch.get_num_threads()))
+    kept: dict[str, Any] = {}
+    net[0].register_forward_hook(lambda _, __, output: kept.update(output=output))
     found = profile(net, inputs=[x], max_time=0.2, threads=1)
     result = found.result
+    # What a module keeps of a measured call must still be good for training.
+    (kept["output"] * torch.ones(1, requires_grad=True)).sum().backward()
     return {
         "status": result.status.value,
         "model": result.model,
@@ -493,6 +531,9 @@ def _refusals() -> dict[str, str]:
         "object": refusal(inputs=[__import__("numpy").array(["a"])]),
         "autocast": under_autocast(),
         "script": refusal(runtime="torchscript"),
+        "before": refusal(runtime="torch_export", max_time=0),
+        "double": refusal(tiny_module().double(), inputs=[x.double()], runtime="torch_export"),
+        "batch": refusal(batch_size=3, runtime="torch_export"),
         "runtime": refusal(runtime="tensorrt"),
     }
 
@@ -506,7 +547,8 @@ def test_a_module_that_would_be_mismeasured_is_refused(
         "training": "model.eval()", "precision": "model.half()", "accelerator": "model.to('cuda')",
         "meta": "model.to('cpu')", "tensor": "tensor.to('cpu')", "name": "(input)", "none": "input",
         "object": "Give tensors", "autocast": "outside of the autocast block",
-        "script": "torch_export", "runtime": "There are: torch",
+        "script": "torch_export", "runtime": "There are: torch", "before": "max_time",
+        "double": "'fp64' is refused", "batch": "leave batch_size out",
     }  # fmt: skip
     assert set(found) == set(expected)
     for name, words in expected.items():
