@@ -579,13 +579,19 @@ def _settings() -> list[dict[str, Any]]:
         with torch_settings(1):
             inside = state()
         found.append({"before": before, "inside": inside, "after": state()})
+    if hasattr(backends, "fp32_precision"):
+        # What followed the general setting must follow it still.
+        backends.fp32_precision = "none"
+        found[-1]["following"] = [owners["conv"].fp32_precision, owners["matmul"].fp32_precision]
     return found
 
 
 def test_settings_of_torch_are_full_precision_inside_and_the_callers_after(
     in_child: Callable[[Callable[[], Any]], Any],
 ) -> None:
-    for each in in_child(_settings):
+    found = in_child(_settings)
+    assert found[-1].get("following", ["none"])[0] == "none"
+    for each in found:
         assert each["after"] == each["before"]
         assert each["inside"]["older"] == ["highest", False]
         assert each["inside"]["threads"] == 1
@@ -610,6 +616,8 @@ def _exported() -> dict[str, Any]:
             "digest": inspect_artifact(path, path.name).digest == spec.model.digest,
             "inputs": [[i.name, list(i.shape)] for i in spec.inputs or ()],
             "spec": [spec.runtime.value, spec.repetitions, spec.precision.value, spec.batch_size],
+            # Converters call without names.
+            "by position": len((torch.export.load(path).example_inputs or ((),))[0]),
         }
         kept["path"] = path
         return LocalRun(make_result(), None)
@@ -628,11 +636,13 @@ def test_a_module_is_exported_for_workers(in_child: Callable[[Callable[[], Any]]
             "digest": True,
             "inputs": [["input", [2, 3, 8, 8]]],
             "spec": ["torch_export", 5, "fp32", 2],
+            "by position": 1,
         },
         "Two.pt2": {
             "digest": True,
             "inputs": [["table", [5, 3]], ["x", [4, 5]]],
             "spec": ["onnxruntime", 5, "fp32", 4],
+            "by position": 2,
         },
         "gone": True,
     }
