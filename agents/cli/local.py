@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-import uuid
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,11 +12,11 @@ from agents.cli.progress import Bars, describe
 from agents.messages import RunList
 from profiler import units
 from profiler.errors import InputError
-from profiler.events import ProgressEvent, WorkerRequest
+from profiler.events import ProgressEvent
+from profiler.local_run import measure_here
 from profiler.result import FailureKind, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available, default_runtime
 from profiler.sensors.discover import discover
-from profiler.session import run_worker
 from profiler.spec import Precision, RunSpec, Runtime
 
 
@@ -71,21 +68,19 @@ def run(
     )
     refuse_runtime(spec.runtime, ref)
     refuse_inputs(ref, path, (spec.batch_size,), spec.inputs)
-    with tempfile.TemporaryDirectory(prefix="fleetmark-") as work, Bars() as bars:
-        request = WorkerRequest(
-            run_id=uuid.uuid4().hex[:16],
-            device="here",
-            spec=spec,
-            model_path=path,
-            cache_dir=connection.cache_dir(),
-            work_dir=Path(work),
-        )
+    with Bars() as bars:
 
         def progress(event: ProgressEvent) -> None:
             text = describe(event.phase, event.p50_seconds)
             bars.update(spec.model.label, event.fraction, text, event.phase)
 
-        result = run_worker(request, on_progress=progress, python=worker_python or sys.executable)
+        result, _ = measure_here(
+            spec,
+            path,
+            cache_dir=connection.cache_dir(),
+            on_progress=progress,
+            python=worker_python or sys.executable,
+        )
     if as_json:
         show.json_out(RunList(runs=(result,)))
     else:

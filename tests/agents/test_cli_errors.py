@@ -32,7 +32,7 @@ def _a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "run_worker", lambda *_, **__: pytest.fail("it was not refused"))
+    monkeypatch.setattr(local, "measure_here", lambda *_, **__: pytest.fail("it was not refused"))
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

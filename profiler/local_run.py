@@ -1,0 +1,80 @@
+"""A run on this machine, its worker and its temporary files: what the command and the API share."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import platformdirs
+
+from profiler.events import ProgressEvent, WorkerRequest
+from profiler.result import RunResult
+from profiler.session import OnProgress, run_worker
+from profiler.spec import RunSpec
+
+if TYPE_CHECKING:  # NumPy, which --help does not need
+    from profiler.samples import Iterations
+
+# What results call the device when no fleet has given it a name.
+THIS_DEVICE = "here"
+
+
+class LocalRun(NamedTuple):
+    """A result and its raw iterations, which a failed run does not have."""
+
+    result: RunResult
+    iterations: Iterations | None
+
+
+def new_run_id() -> str:
+    """An identifier that no other run has."""
+    return uuid.uuid4().hex[:16]
+
+
+def default_cache_dir() -> Path:
+    """Where converted models are kept."""
+    return platformdirs.user_cache_path("fleetmark")
+
+
+def _unheard(event: ProgressEvent) -> None:
+    del event
+
+
+def measure_here(
+    spec: RunSpec,
+    model_path: Path | None,
+    *,
+    cache_dir: Path,
+    on_progress: OnProgress = _unheard,
+    python: str = sys.executable,
+) -> LocalRun:
+    """Measure in a worker on this machine, as a device of a fleet does. A failure is a result.
+
+    Args:
+        spec: what to measure.
+        model_path: the artifact's file, inspected; ``None`` for an architecture.
+        cache_dir: converted models are kept here.
+        on_progress: called in this thread.
+        python: the interpreter of the worker.
+    """
+    with tempfile.TemporaryDirectory(prefix="fleetmark-") as work:
+        request = WorkerRequest(
+            run_id=new_run_id(),
+            device=THIS_DEVICE,
+            spec=spec,
+            model_path=model_path,
+            cache_dir=cache_dir,
+            work_dir=Path(work),
+        )
+        result = run_worker(request, on_progress=on_progress, python=python)
+        return LocalRun(result, _iterations(Path(work)))
+
+
+def _iterations(work_dir: Path) -> Iterations | None:
+    from profiler.samples import FILE_NAME, Iterations
+
+    path = work_dir / FILE_NAME
+    return Iterations.load(path) if path.exists() else None
