@@ -92,8 +92,11 @@ def _sustained(result: RunResult) -> list[Figure]:
     if found is None:
         return []
     settled = found.settled_after_seconds
-    note = "did not settle" if settled is None else f"settled after {units.seconds(settled)}"
-    return [Figure("slow-down, last tenth over first", f"{found.slowdown:.3g}", note)]
+    why_not = found.settled_reason or "did not settle"
+    note = why_not if settled is None else f"settled after {units.seconds(settled)}"
+    slowdown = found.slowdown
+    shown = units.NOTHING if slowdown is None else f"{slowdown.value:.3g}"
+    return [Figure("slow-down, last tenth over first", shown, found.slowdown_reason or note)]
 
 
 def _cost(result: RunResult) -> list[Figure]:

@@ -19,21 +19,22 @@ from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
 from profiler import flags
+from profiler.commands import MemoryMeasured, Prepared, Repeated, Summarise
 from profiler.contention import other_share, read_cpu_times
 from profiler.environment import read_environment
-from profiler.events import ProgressEvent
+from profiler.events import ProgressEvent, WorkerRequest
 from profiler.failure import result_without_figures
 from profiler.forked import classify
 from profiler.local_run import THIS_DEVICE, LocalRun, new_run_id
-from profiler.repetition import Emit, Plan, RepetitionReport, repeat
-from profiler.result import Flag, Latency, ModelInfo, RunError, RunResult, RunStatus, StartMethod
+from profiler.plan import Plan, RepetitionReport
+from profiler.preflight import read_preflight
+from profiler.repetition import Emit, repeat
+from profiler.result import Flag, ModelInfo, RunError, RunResult, RunStatus, StartMethod
 from profiler.runtimes.base import LoadedModel, LoadRequest
 from profiler.samples import FILE_NAME, Iterations
 from profiler.spec import ArchitectureRef, Library, RunSpec
-from profiler.stats import summarise
+from profiler.summary import samples_path, summarise
 
 # A specification names a model, and this one has nothing that a name could refer to. The stand-in
 # is never looked up: the model is there already, and the result names the real one.
@@ -96,21 +97,42 @@ def measure_in_process(subject: Subject, spec: RunSpec, on_progress: Emit) -> Lo
     # What others use of the machine is the difference of two readings.
     before = read_cpu_times()
     start = perf_counter()
-    with tempfile.TemporaryDirectory(prefix="fleetmark-") as work:
-        path = Path(work) / FILE_NAME
+    spec = spec.model_copy(update={"repetitions": 1, "sample_hertz": 0})
+    with tempfile.TemporaryDirectory(prefix="fleetmark-") as directory:
+        work = Path(directory)
+        preflight = read_preflight()
         try:
             with subject.settings(), _collector_put_back():
-                report = _repeat(subject, spec, path, _guarded(on_progress))
+                report = _repeat(subject, spec, work, _guarded(on_progress))
         except _ListenerFailed as failed:
             raise failed.error from None
         except Exception as error:  # noqa: BLE001 - a model may raise anything; the result tells it
             return LocalRun(_failed(subject, spec, error, started_at), None)
-        iterations = Iterations.load(path)
-    seconds = perf_counter() - start
-    busy = other_share(before, read_cpu_times())
-    result = _summarised(subject, spec, report, iterations, busy)
-    update = {"started_at": started_at, "phases_seconds": {"repetitions": seconds}}
-    return LocalRun(result.model_copy(update=update), iterations)
+        figures = report.figures.model_copy(update={"start_method": StartMethod.IN_PROCESS})
+        measured = Summarise(
+            request=_request(spec, work),
+            prepared=Prepared(converted=None, preflight=preflight, phases_seconds={}),
+            repeated=(
+                Repeated(
+                    report=report.model_copy(update={"figures": figures}),
+                    other_share=other_share(before, read_cpu_times()),
+                    seconds=perf_counter() - start,
+                    spent=False,
+                ),
+            ),
+            memory=MemoryMeasured(memory=None, reason=None, seconds=0.0),
+            order_seed=spec.seed,
+            started_at=started_at,
+        )
+        result = summarise(measured, subject.version or "unknown")
+        iterations = Iterations.load(work / FILE_NAME)
+    return LocalRun(_adapted(result, subject, report), iterations)
+
+
+def _request(spec: RunSpec, work: Path) -> WorkerRequest:
+    return WorkerRequest(
+        run_id=new_run_id(), device=THIS_DEVICE, spec=spec, cache_dir=work, work_dir=work
+    )
 
 
 class _ListenerFailed(BaseException):
@@ -134,6 +156,8 @@ def _guarded(listener: Emit) -> Emit:
 class _Adapter:
     """``RuntimeAdapter`` for one model that is there already."""
 
+    forkable = False
+
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
 
@@ -148,7 +172,7 @@ class _Adapter:
         return self._subject.load()
 
 
-def _repeat(subject: Subject, spec: RunSpec, path: Path, emit: Emit) -> RepetitionReport:
+def _repeat(subject: Subject, spec: RunSpec, work: Path, emit: Emit) -> RepetitionReport:
     request = LoadRequest(
         model=spec.model,
         model_path=None,
@@ -164,7 +188,12 @@ def _repeat(subject: Subject, spec: RunSpec, path: Path, emit: Emit) -> Repetiti
         repetitions=1,
         budget_seconds=spec.max_time_seconds,
         warmup=spec.warmup,
-        samples_path=path,
+        stop=spec.stop,
+        sentinel=spec.sentinel,
+        scenario=spec.scenario,
+        server=spec.server,
+        seed=spec.seed,
+        samples_path=samples_path(work, 0),
     )
     return repeat(_Adapter(subject), request, plan, emit)
 
@@ -210,64 +239,28 @@ def _failed(subject: Subject, spec: RunSpec, error: Exception, started_at: datet
     return result.model_copy(update=_identity(subject) | {"model_info": info})
 
 
-def _latency(iterations: Iterations, overhead: float) -> tuple[Latency, list[Flag | None]]:
-    groups = iterations.timed_groups()
-    clock = flags.clock_overhead(overhead, float(np.median(np.concatenate(groups))))
-    if clock is not None:
-        groups = [np.maximum(group - overhead, 0.0) for group in groups]
-    latency = summarise(groups)
-    return latency, [clock, flags.not_converged(latency)]
-
-
-def _flags(subject: Subject, report: RepetitionReport, busy: float) -> list[Flag | None]:
-    alone = flags.single_repetition().model_copy(update={"advice": subject.again})
-    steady = None if report.steady else flags.not_steady(1, report.figures.warmup_seconds)
-    return [alone, steady, flags.busy_device(busy)]
-
-
-def _summarised(
-    subject: Subject,
-    spec: RunSpec,
-    report: RepetitionReport,
-    iterations: Iterations,
-    busy: float,
-) -> RunResult:
-    latency, latency_flags = _latency(iterations, report.clock_overhead_seconds)
-    facts = report.facts
-    items = latency.n * spec.batch_size
-    known = facts.parameters is not None
+def _adapted(result: RunResult, subject: Subject, report: RepetitionReport) -> RunResult:
+    """The result with the real model in the stand-in's place, and what is not known left out."""
+    known = report.facts.parameters is not None
     info = ModelInfo(
         source=subject.source,
-        parameters=facts.parameters,
+        parameters=report.facts.parameters,
         parameters_reason=None if known else subject.parameters_reason,
     )
-    now = datetime.now(timezone.utc)
-    figures = report.figures.model_copy(update={"start_method": StartMethod.IN_PROCESS})
-    return RunResult(
-        run_id=new_run_id(),
-        status=RunStatus.SUCCEEDED,
-        device=THIS_DEVICE,
-        model=subject.label,
-        model_info=info,
-        runtime=subject.runtime,
-        runtime_version=subject.version,
-        precision=facts.precision if subject.precision else None,
-        accelerator=facts.accelerator,
-        threads=facts.threads if subject.threads else None,
-        batch_size=spec.batch_size,
-        inputs=facts.inputs,
-        scenario=spec.scenario,
-        seed=spec.seed,
-        started_at=now,
-        finished_at=now,
-        latency=latency,
-        throughput_items_per_second=items / sum(b - a for a, b in iterations.timed_windows()),
-        repetitions=(figures,),
-        memory=None,
-        memory_reason=NO_MEMORY,
-        energy=None,
-        energy_reason=NO_ENERGY,
-        clock_overhead_seconds=report.clock_overhead_seconds,
-        flags=tuple(f for f in (*_flags(subject, report, busy), *latency_flags) if f),
-        environment=read_environment(),
+    return result.model_copy(
+        update=_identity(subject)
+        | {
+            "model_info": info,
+            "precision": report.facts.precision if subject.precision else None,
+            "threads": report.facts.threads if subject.threads else None,
+            "memory_reason": NO_MEMORY,
+            "energy_reason": NO_ENERGY,
+            "flags": tuple(_advised(flag, subject) for flag in result.flags),
+        }
     )
+
+
+def _advised(flag: Flag, subject: Subject) -> Flag:
+    if flag.name != flags.single_repetition().name:
+        return flag
+    return flag.model_copy(update={"advice": subject.again})

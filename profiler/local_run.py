@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import tempfile
 import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
 
 from profiler.events import ProgressEvent, WorkerRequest
+from profiler.fingerprint import load_overhead
+from profiler.pool import WorkerPool
 from profiler.result import RunResult
-from profiler.session import OnProgress, run_worker
+from profiler.session import OnProgress, measure
 from profiler.spec import RunSpec
 
 if TYPE_CHECKING:  # NumPy, which --help does not need
@@ -60,17 +63,55 @@ def measure_here(
         on_progress: called in this thread.
         python: the interpreter of the worker.
     """
+    return measure_all_here(
+        [spec],
+        model_path,
+        cache_dir=cache_dir,
+        on_progress=lambda _place, event: on_progress(event),
+        python=python,
+    )[0]
+
+
+def measure_all_here(
+    specs: Sequence[RunSpec],
+    model_path: Path | None,
+    *,
+    cache_dir: Path,
+    on_progress: Callable[[int, ProgressEvent], None],
+    python: str = sys.executable,
+) -> list[LocalRun]:
+    """Measure several configurations, their repetitions in turn; as ``measure_here``.
+
+    Args:
+        specs: of one model; the order of the repetitions comes from the first one's seed.
+        model_path: the artifact's file, inspected; ``None`` for an architecture.
+        cache_dir: converted models are kept here.
+        on_progress: called in this thread with the place of the configuration.
+        python: the interpreter of the workers.
+    """
+    overhead = load_overhead(cache_dir)
     with tempfile.TemporaryDirectory(prefix="fleetmark-") as work:
-        request = WorkerRequest(
-            run_id=new_run_id(),
-            device=THIS_DEVICE,
-            spec=spec,
-            model_path=model_path,
-            cache_dir=cache_dir,
-            work_dir=Path(work),
-        )
-        result = run_worker(request, on_progress=on_progress, python=python)
-        return LocalRun(result, _iterations(Path(work)))
+        requests = []
+        for place, spec in enumerate(specs):
+            directory = Path(work) / str(place)
+            directory.mkdir()
+            requests.append(
+                WorkerRequest(
+                    run_id=new_run_id(),
+                    device=THIS_DEVICE,
+                    spec=spec,
+                    model_path=model_path,
+                    cache_dir=cache_dir,
+                    work_dir=directory,
+                    overhead=overhead,
+                )
+            )
+        with WorkerPool(python=python, keep=0) as pool:
+            results = measure(requests, pool, on_progress=on_progress, seed=specs[0].seed)
+        return [
+            LocalRun(result, _iterations(request.work_dir))
+            for result, request in zip(results, requests, strict=True)
+        ]
 
 
 def _iterations(work_dir: Path) -> Iterations | None:

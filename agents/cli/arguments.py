@@ -18,7 +18,33 @@ BatchSizes = Annotated[str, typer.Option(help="Items per iteration.")]
 Threads = Annotated[str | None, typer.Option(help="Threads in an operator. Default: all CPUs.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 MaxTime = Annotated[float, typer.Option(help="Seconds of warm-up and measuring.")]
-Repetitions = Annotated[int, typer.Option(help="Fresh processes to measure in.")]
+Repetitions = Annotated[
+    int | None,
+    typer.Option(help="Fresh processes to measure in. Default: 5; 1 for --scenario sustained."),
+]
+Quick = Annotated[
+    bool, typer.Option("--quick", help="A first look: one process, its share of --max-time.")
+]
+Target = Annotated[
+    str,
+    typer.Option(help="Enough is measured when the interval is this narrow; 0: use all the time."),
+]
+Percentile = Annotated[
+    str, typer.Option(help="Whose interval --target and --latency-bound are about: p50 to p999.")
+]
+Resolutions = Annotated[
+    str | None, typer.Option(help="Height and width of images: 224 or 160x120.")
+]
+ScenarioName = Annotated[
+    str, typer.Option("--scenario", help="single_stream, offline, server, sustained.")
+]
+Rate = Annotated[
+    float | None, typer.Option(help="Calls per second that arrive, for --scenario server.")
+]
+LatencyBound = Annotated[
+    float | None,
+    typer.Option(help="Search the highest rate with --percentile within so many seconds."),
+]
 Timeout = Annotated[float, typer.Option(help="Seconds until a run is ended.")]
 MemoryLimit = Annotated[float | None, typer.Option(help="MiB above which a run is ended.")]
 Inputs = Annotated[

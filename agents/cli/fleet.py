@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import arguments, connection, options, show
+from agents.cli import arguments, connection, measurement, options, show
 from agents.cli.progress import follow_job
 from agents.client import Client
 from agents.messages import Axes, Device, JobRequest, RunState
@@ -85,9 +85,16 @@ def submit(
     precision: arguments.Precisions = "fp32",
     batch_size: arguments.BatchSizes = "1",
     threads: arguments.Threads = None,
+    resolution: arguments.Resolutions = None,
     accelerator: arguments.Accelerator = "auto",
+    scenario: arguments.ScenarioName = "single_stream",
+    rate: arguments.Rate = None,
+    latency_bound: arguments.LatencyBound = None,
     max_time: arguments.MaxTime = 10.0,
-    repetitions: arguments.Repetitions = 5,
+    repetitions: arguments.Repetitions = None,
+    quick: arguments.Quick = False,
+    target: arguments.Target = "1%",
+    percentile: arguments.Percentile = "p50",
     timeout: arguments.Timeout = 600.0,
     memory_limit: arguments.MemoryLimit = None,
     input_: arguments.Inputs = None,
@@ -99,7 +106,8 @@ def submit(
 ) -> None:
     """Profile a model on the devices: one run per device and combination of values.
 
-    --runtime, --precision, --batch-size and --threads take several values, separated by commas.
+    --runtime, --precision, --batch-size, --threads and --resolution take several values, separated
+    by commas.
 
     \b
     Examples:
@@ -107,8 +115,11 @@ def submit(
       fleetmark submit torchvision:resnet18 --runtime torch,onnxruntime --batch-size 1,8 --wait
       fleetmark submit ./model.onnx --devices 'kind=cpu-board,room=lab'
       fleetmark submit ./model.pt --input x:float32:1x3x32x32 --devices pi5-a
+      fleetmark submit ./model.onnx --scenario server --rate 30 --devices pi5-a
     """
     ref, path = options.model(model, seed)
+    pattern = measurement.scenario_of(scenario)
+    effort = measurement.effort(repetitions, max_time, pattern, quick=quick)
     request = options.build(
         JobRequest,
         model=ref,
@@ -119,11 +130,15 @@ def submit(
             precision=options.choices("precision", precision, Precision),
             batch_size=options.whole_numbers("batch-size", batch_size),
             threads=options.whole_numbers("threads", threads) if threads is not None else (None,),
+            resolution=measurement.resolutions(resolution),
         ),
         accelerator=accelerator,
         inputs=options.inputs(input_),
-        repetitions=repetitions,
-        max_time_seconds=max_time,
+        scenario=pattern,
+        server=measurement.server_of(pattern, rate, latency_bound, percentile),
+        stop=measurement.stop_of(target, percentile),
+        repetitions=effort.repetitions,
+        max_time_seconds=effort.max_time_seconds,
         timeout_seconds=timeout,
         memory_limit_bytes=options.mebibytes("memory-limit", memory_limit),
         seed=seed,

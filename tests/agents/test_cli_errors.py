@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli import local, main, options
+from agents.cli import main, options
 from agents.cli.connection import find_token
 from agents.cli.main import run
 from agents.client import ApiError, Unreachable
@@ -32,7 +32,9 @@ def _a_home_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "measure_here", lambda *_, **__: pytest.fail("it was not refused"))
+    monkeypatch.setattr(
+        local_run, "measure_all_here", lambda *_, **__: pytest.fail("it was not refused")
+    )
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

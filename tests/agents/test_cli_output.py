@@ -42,7 +42,7 @@ from tests.builders import (
 
 COMMANDS = (
     "coordinator", "agent", "link", "submit", "jobs", "runs", "watch", "cancel", "run", "sensors",
-    "runtimes", "doctor", "demo", "devices", "devices remove",
+    "runtimes", "doctor", "demo", "devices", "devices remove", "compare", "overhead",
 )  # fmt: skip
 ESCAPE = "\x1b"
 

@@ -198,7 +198,9 @@ def test_every_scenario_has_its_figure() -> None:
     found = rows(server=server)
     assert found["arrivals per second"] == ("50.0", "")
     assert found["highest arrivals per second"] == ("—", "no rate met the bound")
-    sustained = SustainedReport(windows=(), slowdown=1.234, settled_after_seconds=None)
+    sustained = SustainedReport(
+        windows=(), slowdown=Interval(value=1.234, low=1.2, high=1.3), settled_after_seconds=None
+    )
     assert rows(sustained=sustained)["slow-down, last tenth over first"][0] == "1.23"
 
 
