@@ -10,20 +10,22 @@ above; what stays undecided counts as not shown. So the answer errs to the low s
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from profiler import stats
 from profiler.result import Met, ServerReport, ServerTrial
+from profiler.scenarios.bracket import STEP, Bracket
 from profiler.scenarios.queueing import (
     Forecast,
     calls_needed,
     forecast,
     rate_for,
 )
-from profiler.scenarios.server import DRAIN_SHARE, Offer, Served, join
-from profiler.scenarios.trial import describe, judge
+from profiler.scenarios.served import Served, join
+from profiler.scenarios.server import DRAIN_SHARE, Offer
+from profiler.scenarios.trial import describe, judge, late
 from profiler.timing import Clock
 
 if TYPE_CHECKING:
@@ -32,12 +34,6 @@ if TYPE_CHECKING:
 
 # The search is over when the next rate that was not shown to meet the bound is so little above.
 TOLERANCE = 0.05
-# First step from the foreseen rate; it doubles (as a power) until the answer is bracketed.
-STEP = 1.1
-# Where a bracket is divided, from below on a logarithmic scale. Rates that meet the bound have the
-# shorter queue and are shown to with fewer calls; and the middle of the first bracket is the
-# foreseen rate, where a good forecast would leave the trial undecided for as long as it may take.
-DIVISION = 1 / 3
 # A model that is idle for 98 % of the time has no queue that less load would shorten.
 LEAST_UTILIZATION = 0.02
 # Until a trial has its calls it is looked at after each doubling from so many, for overload only.
@@ -73,45 +69,6 @@ class Found:
 
     report: ServerReport
     served: Served | None
-
-
-@dataclass
-class Bracket:
-    """What is known of the rates so far.
-
-    Attributes:
-        first: the rate to begin with.
-        least: below it nothing is tried.
-        tolerance: how close to each other the two below shall come.
-        met: the highest rate that met the bound.
-        not_shown: the lowest that was not shown to.
-    """
-
-    first: float
-    least: float
-    tolerance: float
-    met: float | None = None
-    not_shown: float | None = None
-    _step: float = field(default=STEP, init=False)
-
-    def note(self, rate: float, met: Met) -> None:
-        if met is Met.MEETS:
-            self.met = max(rate, self.met or 0.0)
-        else:
-            self.not_shown = min(rate, self.not_shown or math.inf)
-
-    def next(self) -> float | None:
-        """The next rate to try; ``None`` when there is none that would tell more."""
-        if self.met is None and self.not_shown is None:
-            return max(self.first, self.least)
-        if self.met is not None and self.not_shown is not None:
-            gap = self.not_shown / self.met
-            return None if gap <= 1 + self.tolerance else self.met * gap**DIVISION
-        self._step *= self._step
-        if self.met is not None:
-            return self.met * self._step
-        lowest = self.not_shown or 0.0
-        return None if lowest <= self.least else max(lowest / self._step, self.least)
 
 
 def search(
@@ -223,19 +180,19 @@ def _service_above(service_seconds: NDArray[np.float64], goal: Goal) -> str | No
 
 def _why_none(trials: list[ServerTrial], goal: Goal, foreseen: float, least: float) -> str:
     lowest = min(trials, key=lambda each: each.rate_per_second)
+    rate = f"{lowest.rate_per_second:.3g} calls per second"
     if lowest.rate_per_second <= least and lowest.met is Met.FAILS:
         return (
-            f"even at {lowest.rate_per_second:.3g} calls per second, with the model idle for "
-            f"{100 * (1 - lowest.utilization):.0f} % of the time, the bound of "
-            f"{goal.bound_seconds:g} s is not met. Raise the bound, or use a faster runtime, "
-            "precision or device"
+            f"even at {rate}, with the model idle for {100 * (1 - lowest.utilization):.0f} % of "
+            f"the time, the bound of {goal.bound_seconds:g} s is not met. "
+            + (late(lowest) or "Raise the bound, or use a faster runtime, precision or device")
         )
-    detail = lowest.latency_reason or "its interval is not below the bound"
+    detail = lowest.latency_reason or late(lowest) or "its interval is not below the bound"
     return (
         f"no rate was shown to meet the bound in {goal.seconds:g} s. The lowest that was offered "
-        f"is {lowest.rate_per_second:.3g} calls per second ({detail}). From the service times "
-        f"about {foreseen:.3g} per second are to be expected, but that was not measured. Give it "
-        "more time (--max-time), or bound a lower percentile"
+        f"is {rate} ({detail}). From the service times about {foreseen:.3g} per second are to be "
+        "expected, but that was not measured. Give it more time (--max-time), or bound a lower "
+        "percentile"
     )
 
 

@@ -10,12 +10,14 @@ from profiler import stats
 from profiler.result import Interval, Latency, Met, ServerTrial
 from profiler.scenarios.means import mean
 from profiler.scenarios.queueing import Forecast, calls_needed, forecast
-from profiler.scenarios.server import Served
+from profiler.scenarios.served import Served
 
 OVERLOADED = (
     "the model was overloaded: latency grows for as long as calls come, so no percentile of it "
     "is the model's. Offer a lower rate"
 )
+# Lateness above this share of the percentile is no longer negligible.
+LATE_SHARE = 0.1
 NO_CALLS = "no call arrived. Offer a higher rate, or measure for longer (--max-time)"
 
 
@@ -144,3 +146,19 @@ def judge(trial: ServerTrial, bound_seconds: float) -> Met:
     if found.high <= bound_seconds:
         return Met.MEETS
     return Met.FAILS if found.low > bound_seconds else Met.UNDECIDED
+
+
+def late(trial: ServerTrial) -> str | None:
+    """That calls began late with nothing in their way, where it weighs in the latency.
+
+    The load generator woke up late or was put aside: other work has the CPU. A real server on this
+    device would be late as well, but without that work the model is faster than it looks.
+    """
+    if trial.lateness_seconds is None or trial.latency_seconds is None:
+        return None
+    if trial.lateness_seconds <= LATE_SHARE * trial.latency_seconds.value:
+        return None
+    return (
+        f"1 % of the calls that found the model idle began {1e3 * trial.lateness_seconds:.3g} ms "
+        "late or later, since something else had the CPU: stop what else runs on the device"
+    )

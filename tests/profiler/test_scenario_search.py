@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from profiler.result import Met, ServerReport
-from profiler.scenarios.rate_search import TOLERANCE, Bracket, Goal, search
-from profiler.scenarios.server import Served, Server
+from profiler.scenarios.bracket import Bracket
+from profiler.scenarios.rate_search import TOLERANCE, Goal, search
+from profiler.scenarios.served import Served
+from profiler.scenarios.server import Server
 from tests.queueing import SimulatedDevice, wait_percentile
 
 MILLISECOND = 1_000_000
@@ -83,6 +85,14 @@ def test_it_keeps_to_its_time() -> None:
         assert device.now / 1e9 <= 1.25 * seconds + 0.1
 
 
+def test_what_cannot_be_shown_in_the_time_that_is_left_is_not_tried() -> None:
+    report, _, device = find(bound_at(0.8, 0.99), seconds=60.0)
+    assert report.highest_rate_per_second is not None
+    assert report.failing_rate_per_second is None
+    assert all(trial.latency_seconds is not None for trial in report.trials)
+    assert device.now / 1e9 < 60
+
+
 def test_a_bound_below_the_service_time_is_told_without_a_single_call() -> None:
     report, served, device = find(0.0009)
     assert served is None
@@ -94,19 +104,39 @@ def test_a_bound_below_the_service_time_is_told_without_a_single_call() -> None:
 
 
 def test_a_bound_that_not_even_a_lonely_call_meets_gives_a_reason() -> None:
-    """Calls alone looked fast enough, but each one after a pause is slow."""
+    """Calls in a row looked fast enough, but each one after a pause is slow."""
 
     class Sleepy(SimulatedDevice):
+        slow = False
+
         def wait_until(self, when_ns: int) -> None:
             super().wait_until(when_ns)
-            self.now += 5 * MILLISECOND
+            self.slow = True
+
+        def call(self) -> None:
+            super().call()
+            self.now += 5 * MILLISECOND * self.slow
+            self.slow = False
 
     report, _, _ = find(0.0025, percentile="p90", device=Sleepy(MILLISECOND), seconds=1e5)
     assert report.highest_rate_per_second is None
     assert report.highest_rate_reason is not None
     assert "even at 20 calls per second" in report.highest_rate_reason
+    assert "faster runtime" in report.highest_rate_reason
     assert all(trial.met is Met.FAILS for trial in report.trials)
     assert report.failing_rate_per_second == pytest.approx(20)
+
+
+def test_a_load_generator_that_is_late_is_not_blamed_on_the_model() -> None:
+    class Late(SimulatedDevice):
+        def wait_until(self, when_ns: int) -> None:
+            super().wait_until(when_ns + 5 * MILLISECOND)
+
+    report, _, _ = find(0.0025, percentile="p90", device=Late(MILLISECOND), seconds=1e5)
+    assert report.highest_rate_per_second is None
+    assert report.highest_rate_reason is not None
+    assert "5 ms late" in report.highest_rate_reason
+    assert "something else had the CPU" in report.highest_rate_reason
 
 
 def test_too_little_time_gives_a_reason_and_the_latencies_that_there_are() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiler.scenarios.arrivals import poisson_arrivals, waiter
-from profiler.scenarios.server import Served, Server, join, serve, stretches
+from profiler.scenarios.served import Served, join
+from profiler.scenarios.server import Server, serve, stretches
 from profiler.timing import Stamps, timed_block
 from tests.queueing import SimulatedDevice, lindley
 
@@ -256,7 +257,7 @@ def test_on_the_real_clock_nothing_is_left_out() -> None:
             pass
 
     server = Server(call, None, seed=4, wait_until=waiter())
-    found = server.offer(250.0, 150, 10.0)
+    found = server.offer(250.0, 150, 100.0)
     assert len(found.end_ns) >= 150
     assert (np.diff(found.scheduled_ns) > 0).all()
     assert (found.start_ns >= found.scheduled_ns).all()

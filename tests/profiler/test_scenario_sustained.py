@@ -60,6 +60,14 @@ def test_windows_hold_every_iteration_once(latency: list[int], stall: int, pause
     assert found[-1].end_seconds == pytest.approx(int(values.sum()) / 1e9)
 
 
+def test_what_is_left_at_the_end_joins_the_last_window() -> None:
+    latency = np.full(50, 0.01)
+    latency[40] = 1.0
+    found = windows(*run(latency))
+    assert [window.iterations for window in found] == [50]
+    assert found[0].end_seconds == pytest.approx(1.49)
+
+
 def test_a_stall_does_not_cost_the_other_windows() -> None:
     latency = np.full(6000, 0.01)
     latency[3000] = 100.0
