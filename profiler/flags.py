@@ -71,6 +71,14 @@ def overloaded(rate_per_second: float) -> Flag:
     )
 
 
+def late_start(detail: str) -> Flag:
+    return Flag(
+        name="late_start",
+        detail=detail,
+        advice="stop what else runs on the device: calls that found it idle began late",
+    )
+
+
 def drift(sentinel: Sentinel | None) -> Flag | None:
     if sentinel is None or sentinel.drift <= DRIFT:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from profiler.result import (
     Interval,
     Latency,
     ServerReport,
+    ServerTrial,
     SustainedReport,
     Throughput,
 )
 from profiler.samples import Iterations, Recording
 from profiler.scenarios import offline, served_file, sustained, trial
-from profiler.scenarios.server import Served
+from profiler.scenarios.served import Served
 from profiler.spec import RunSpec, Scenario
 
 Groups = list[NDArray[np.float64]]
@@ -129,8 +131,15 @@ def _server(command: Summarise, spec: RunSpec, served: list[Served]) -> Figures:
         calls=sum(len(each.end_ns) for each in served),
         items_per_second=together.achieved_per_second * spec.batch_size,
         server=report,
-        flags=(flags.overloaded(rate),) if together.overloaded else (),
+        flags=tuple(_server_flags(together)),
     )
+
+
+def _server_flags(found: ServerTrial) -> Iterator[Flag]:
+    if found.overloaded:
+        yield flags.overloaded(found.rate_per_second)
+    if reason := trial.late(found):
+        yield flags.late_start(reason)
 
 
 def _sustained(iterations: Iterations) -> SustainedReport:

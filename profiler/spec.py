@@ -230,4 +230,11 @@ class RunSpec(Frozen):
     @model_validator(mode="after")
     def _makes_sense(self) -> RunSpec:
         refuse_contradictions(self.scenario, self.server, self.inputs, self.resolution is not None)
+        rate = self.server.rate_per_second if self.server else None
+        share = self.max_time_seconds / self.repetitions
+        if rate is not None and rate * share < 1:
+            raise ValueError(
+                f"at {rate:g} calls per second none arrives in a repetition of {share:g} s: "
+                "give it more time or fewer repetitions"
+            )
         return self

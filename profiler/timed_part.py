@@ -20,13 +20,16 @@ from profiler.result import ServerReport
 from profiler.runtimes.base import LoadedModel
 from profiler.samples import Blocks, Iterations, Recording, SentinelSlices
 from profiler.scenarios import offline, rate_search, served_file, trial
-from profiler.scenarios.server import Served, Server, join, stretches
+from profiler.scenarios.served import Served, join
+from profiler.scenarios.server import Server, stretches
 from profiler.sentinel import Sentinel
 from profiler.spec import Scenario, StopSpec
 from profiler.timing import Stamps
 
 # A server's stretches end with no call waiting; then there is time for the sentinel.
 STRETCH_SECONDS = 0.5
+# Of the time, where no rate meets the bound and some rate has to be shown.
+EASY_UTILIZATION = 0.3
 # From fewer calls no service time is told.
 LEAST_WARMUP_CALLS = 5
 
@@ -200,9 +203,14 @@ def _server(now: Situation) -> TimedPart:
     if rate is None:
         goal = rate_search.Goal(spec.percentile, spec.latency_bound_seconds or 0.0, now.seconds)
         answer = rate_search.search(server.offer, _warm_seconds(now), goal)
-        report, served = answer.report, answer.served
-        if served is None:
-            raise ModelError(f"server: {report.highest_rate_reason}")
+        report, found = answer.report, answer.served
+        if found is None:
+            # No rate can meet the bound; the report says why. Latencies at an easy one are better
+            # than none.
+            rate = EASY_UTILIZATION / float(_warm_seconds(now).mean())
+            report = report.model_copy(update={"rate_per_second": rate})
+            found = _served_at(now, server, rate)
+        served = found
     else:
         served = _served_at(now, server, rate)
     after = read_counters()

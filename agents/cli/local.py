@@ -126,11 +126,12 @@ def run(
 def _label(specs: Sequence[RunSpec], place: int) -> str:
     """What the progress bar of a configuration is called: the model, and what is swept."""
     spec = specs[place]
-    parts = [spec.model.label]
-    for name in ("runtime", "precision", "batch_size", "threads", "resolution"):
-        if len({getattr(each, name) for each in specs}) > 1:
-            parts.append(f"{name.replace('_', ' ')} {getattr(spec, name)}")
-    return ", ".join(parts)
+    swept = [
+        f"{name.replace('_', ' ')} {getattr(spec, name)}"
+        for name in ("runtime", "precision", "batch_size", "threads", "resolution")
+        if len({getattr(each, name) for each in specs}) > 1
+    ]
+    return ", ".join([spec.model.label, *swept])
 
 
 @contextmanager

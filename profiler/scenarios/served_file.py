@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from profiler.scenarios.server import Served
+from profiler.scenarios.served import Served
 
 _NONE = -1
 

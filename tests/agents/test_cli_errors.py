@@ -15,6 +15,7 @@ from agents.client import ApiError, Unreachable
 from agents.coordinator.auth import Role, Tokens
 from agents.device.daemon import Daemon
 from agents.messages import Problem
+from profiler import local_run
 from profiler.errors import DeviceError, FleetmarkError, InputError
 from profiler.spec import Runtime
 
