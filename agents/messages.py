@@ -190,7 +190,9 @@ class JobRequest(Frozen):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> JobRequest:
-        refuse_contradictions(self.scenario, self.server, self.inputs, any(self.axes.resolution))
+        share = self.max_time_seconds / self.repetitions
+        resized = any(self.axes.resolution)
+        refuse_contradictions(self.scenario, self.server, self.inputs, resized, share)
         return self
 
 

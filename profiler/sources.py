@@ -10,6 +10,7 @@ from typing import Any
 
 from profiler.errors import ModelError, Unsupported
 from profiler.inputs import BATCH, Signature, SignatureInput
+from profiler.quick_import import import_torchvision
 from profiler.spec import ArchitectureRef, Library
 
 INPUT_NAME = "x"
@@ -80,6 +81,8 @@ def known_names(library: Library) -> tuple[str, ...]:
 
 def _import(library: Library) -> Any:
     try:
+        if library is Library.TORCHVISION:
+            return import_torchvision()
         return import_module(library.value)
     except ImportError as error:
         raise Unsupported(

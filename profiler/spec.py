@@ -177,10 +177,17 @@ def refuse_contradictions(
     server: ServerSpec | None,
     inputs: tuple[InputSpec, ...] | None,
     has_resolution: bool,
+    repetition_seconds: float,
 ) -> None:
     """Raises:
     ValueError: two fields of a spec exclude each other.
     """
+    rate = server.rate_per_second if server is not None else None
+    if rate is not None and rate * repetition_seconds < 1:
+        raise ValueError(
+            f"at {rate:g} calls per second none arrives in a repetition of "
+            f"{repetition_seconds:g} s: give it more time or fewer repetitions"
+        )
     if (scenario is Scenario.SERVER) != (server is not None):
         raise ValueError(
             "the scenario server and a rate or latency bound go together: give both or neither"
@@ -229,12 +236,7 @@ class RunSpec(Frozen):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> RunSpec:
-        refuse_contradictions(self.scenario, self.server, self.inputs, self.resolution is not None)
-        rate = self.server.rate_per_second if self.server else None
         share = self.max_time_seconds / self.repetitions
-        if rate is not None and rate * share < 1:
-            raise ValueError(
-                f"at {rate:g} calls per second none arrives in a repetition of {share:g} s: "
-                "give it more time or fewer repetitions"
-            )
+        resized = self.resolution is not None
+        refuse_contradictions(self.scenario, self.server, self.inputs, resized, share)
         return self

@@ -69,6 +69,18 @@ def run(
     ref, path = options.model(model, seed)
     pattern = measurement.scenario_of(scenario)
     effort = measurement.effort(repetitions, max_time, pattern, quick=quick)
+    engines = (
+        options.choices("runtime", runtime, Runtime)
+        if runtime is not None
+        else (default_runtime(ref),)
+    )
+    points = product(
+        engines,
+        options.choices("precision", precision, Precision),
+        options.whole_numbers("batch-size", batch_size),
+        options.whole_numbers("threads", threads) if threads is not None else (None,),
+        measurement.resolutions(resolution),
+    )
     specs = [
         options.build(
             RunSpec,
@@ -89,13 +101,7 @@ def run(
             memory_limit_bytes=options.mebibytes("memory-limit", memory_limit),
             seed=seed,
         )
-        for engine, arithmetic, items, count, size in product(
-            options.choices("runtime", runtime, Runtime) if runtime else (default_runtime(ref),),
-            options.choices("precision", precision, Precision),
-            options.whole_numbers("batch-size", batch_size),
-            options.whole_numbers("threads", threads) if threads else (None,),
-            measurement.resolutions(resolution),
-        )
+        for engine, arithmetic, items, count, size in points
     ]
     for spec in specs:
         refuse_runtime(spec.runtime, ref)

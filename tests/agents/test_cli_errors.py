@@ -124,8 +124,30 @@ def test_a_directory_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
     refused(["run", str(tmp_path)], capsys)
 
 
-def test_a_sweep_is_not_for_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "fleetmark submit" in refused(["run", RESNET, "--batch-size", "1,8"], capsys)
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--scenario", "burst"], "There are: single_stream, offline, server, sustained"),
+        (["--scenario", "server"], "--rate 100, or --latency-bound 0.05"),
+        (["--scenario", "server", "--rate", "5", "--latency-bound", "1"], "takes one of both"),
+        (["--rate", "5"], "is about --scenario server"),
+        (["--scenario", "offline", "--latency-bound", "1"], "is about --scenario server"),
+        (["--scenario", "server", "--rate", "0"], "rate"),
+        (["--scenario", "server", "--rate", "0.01"], "none arrives in a repetition of 2 s"),
+        (["--target", "narrow"], "Write 1% or 0.01"),
+        (["--target", "100%"], "not between 0 and 100 %"),
+        (["--percentile", "p42"], "p50, p90, p95, p99, p999"),
+        (["--resolution", "big"], "Write 224, or 160x120"),
+        (["--resolution", "224", "--input", "x:float32:1x3x8x8"], "both set the shapes"),
+        (["--quick", "--repetitions", "3"], "contradicts --quick"),
+        (["--repetitions", "0"], "repetitions"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_a_measurement_that_contradicts_itself_is_refused(
+    command: str, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in refused([command, RESNET, *arguments], capsys)
 
 
 def test_a_value_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
