@@ -420,8 +420,8 @@ def test_a_tool_that_could_not_be_run_has_a_row_that_says_why() -> None:
     found = readings([entry(n, name) for n in (1, 2) for name in ("tool", "bare loop")])
     ratio, spread_table, uncertainty, total = tables.tables(found)
     assert ratio.rows == [
-        ("tool (torch)", "1.000 [1.000, 1.000]", "—"),
-        ("bare loop (torch) (A/A)", "1.000 [1.000, 1.000]", "—"),
+        ("tool (torch)", "1.000", "—"),
+        ("bare loop (torch) (A/A)", "1.000", "—"),
         ("absent (torch)", NOT_INSTALLED, ""),
     ]
     assert spread_table.rows[0] == ("tool (torch)", "0.0%; 0.0%", "—")
@@ -439,7 +439,7 @@ def test_a_further_figure_has_a_row_of_its_own() -> None:
     reading = Reading(figure=Figure(value=1.0), n=1, others=others)
     found = readings([entry(1, reading=reading), entry(2, reading=reading)])
     rows = {row[0]: row[1] for row in tables.tables(found)[0].rows}
-    assert rows["tool, undisturbed blocks only (torch)"].startswith("2.000")
+    assert rows["tool, undisturbed blocks only (torch)"] == "2.000"
     # It is no time, so it has no ratio to one.
     assert rows["tool, in units of the sentinel (torch)"] == "—"
     spreads = {row[0]: row[1] for row in tables.tables(found)[1].rows}
@@ -463,8 +463,16 @@ def test_the_time_of_fleetmark_run_adds_up() -> None:
 
 
 def test_the_loop_and_its_control_side_by_side() -> None:
-    table = tables.alternating({"x": {"timed": [1.0, 1.01, 1.02], "control": [1.0, 1.0, 1.0]}})
-    assert table.rows == [("x", "1.0100 [1.0000, 1.0200]", "1.0000 [1.0000, 1.0000]", "3")]
+    ratios = {"timed": [1.01] * 6, "control": [1.0] * 6}
+    assert tables.alternating({"x": ratios}).rows == [
+        ("x", "1.0100 [1.0100, 1.0100]", "1.0000 [1.0000, 1.0000]", "6"),
+    ]
+
+
+@pytest.mark.parametrize(("rounds", "shown"), [(5, "1.000"), (6, "1.000 [1.000, 1.000]")])
+def test_too_few_rounds_have_no_interval(rounds: int, shown: str) -> None:
+    found = readings([entry(number) for number in range(rounds)])
+    assert tables.tables(found)[0].rows[0][1] == shown
 
 
 # --- the command -----------------------------------------------------------------------------
