@@ -46,7 +46,11 @@ architecture: $(VENV)/ready-for-tests
 unit: $(VENV)/ready-for-tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/ready-for-tests
+$(VENV)/ready-for-bench: $(VENV)/ready-for-tests
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) -e '.[all,dev,bench]'
+	@touch $@
+
+bench: $(VENV)/ready-for-bench
 	$(BIN)/python -m tests.benchmarks
 
 clean:

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [NAME …] [--quick] [--json FILE]``."""
+"""``python -m tests.benchmarks [NAME …] [--quick] [--rounds N] [--json FILE]``."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import FleetmarkError
-from tests.benchmarks import device_footprint, fleet_against_local, submit_latency, timed_loop
+from tests.benchmarks import (
+    device_footprint,
+    fleet_against_local,
+    submit_latency,
+    timed_loop,
+)
 from tests.benchmarks.context import Context, say
+from tests.benchmarks.peers import benchmark as peers
 from tests.benchmarks.report import Section, machine, machine_line, markdown
 
 # What wants the machine for itself comes first: the fleet that the others share stays up.
 BENCHMARKS: dict[str, Callable[[Context], Section]] = {
     module.NAME: module.run
-    for module in (timed_loop, device_footprint, submit_latency, fleet_against_local)
+    for module in (timed_loop, peers, device_footprint, submit_latency, fleet_against_local)
 }
 
 
@@ -28,15 +34,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="see that all works; no figures")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="of the benchmarks that let one choose: peers"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
     asked = parser.parse_args()
     unknown = [name for name in asked.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"there is no {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    if asked.rounds is not None and asked.rounds < 1:
+        parser.error(f"--rounds {asked.rounds} is below 1; write a whole number such as 8")
     # SIGTERM must clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(asked.names or list(BENCHMARKS), quick=asked.quick, json_file=asked.json)
+        names = asked.names or list(BENCHMARKS)
+        run(names, quick=asked.quick, rounds=asked.rounds, json_file=asked.json)
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -46,7 +58,7 @@ def main() -> int:
     return 0
 
 
-def run(names: list[str], *, quick: bool, json_file: Path | None) -> None:
+def run(names: list[str], *, quick: bool, rounds: int | None, json_file: Path | None) -> None:
     found = machine()
     print(machine_line(found) + ("\n\nquick: too few rounds for figures" if quick else ""))
     data: dict[str, Any] = {"machine": found.model_dump(mode="json"), "quick": quick}
@@ -54,20 +66,21 @@ def run(names: list[str], *, quick: bool, json_file: Path | None) -> None:
         tempfile.TemporaryDirectory(prefix="fleetmark-bench-") as directory,
         ExitStack() as stack,
     ):
-        context = Context(quick, Path(directory), stack)
+        context = Context(quick, Path(directory), stack, rounds)
         for name, benchmark in BENCHMARKS.items():
             if name not in names:
                 continue
             section = benchmark(context)
-            print(f"\n{markdown(section, _command(name, quick=quick))}", flush=True)
+            print(f"\n{markdown(section, _command(name, quick=quick, rounds=rounds))}", flush=True)
             data[name] = section.data
             if json_file is not None:
                 # After each: what was measured must not hang on the next one.
                 json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def _command(name: str, *, quick: bool) -> str:
-    return f"python -m tests.benchmarks {name}" + (" --quick" if quick else "")
+def _command(name: str, *, quick: bool, rounds: int | None) -> str:
+    options = (" --quick" if quick else "") + (f" --rounds {rounds}" if rounds else "")
+    return f"python -m tests.benchmarks {name}{options}"
 
 
 if __name__ == "__main__":

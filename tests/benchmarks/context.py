@@ -28,11 +28,13 @@ class Context:
         quick: a few rounds, to see that all works; no figures to publish.
         directory: for everything that is written.
         stack: closes what was started.
+        rounds: in place of a benchmark's own number, where it takes one.
     """
 
     quick: bool
     directory: Path
     stack: ExitStack
+    rounds: int | None = None
     _fleet: LocalFleet | None = field(default=None, init=False)
 
     def fleet(self) -> LocalFleet:
