@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agents.cli import arguments, options, show
+from agents.cli import arguments, live, options, show
 from agents.cli.pairing import KEY, Pair, Paired, Unpaired, describe, pair, what_differs
 from agents.cli.sources import Sources
 from profiler import units
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 REFUSED = 1
 
-Side = Annotated[str, typer.Argument(help="A JSON file of results, a run's id or a job's id.")]
+Side = Annotated[
+    str, typer.Argument(help="A model; or a JSON file of results, a run's or a job's id.")
+]
 
 
 class Compared(Frozen):
@@ -64,13 +66,27 @@ def compare(
         bool,
         typer.Option("--sentinel-units", help="Judge latency in units of the sentinel."),
     ] = False,
+    rounds: Annotated[
+        int, typer.Option(help="Of two processes of each, for two models that are measured now.")
+    ] = 6,
+    max_time: Annotated[
+        float, typer.Option(help="Seconds of measuring in all, for two models.")
+    ] = 24.0,
+    runtime: Annotated[
+        str | None, typer.Option(help="For two models: one for both, or one for each by comma.")
+    ] = None,
+    threads: Annotated[str | None, typer.Option(help="For two models.")] = None,
+    batch_size: Annotated[str, typer.Option(help="For two models.")] = "1",
     coordinator: arguments.Url = None,
     token_file: arguments.TokenFile = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Tell whether CANDIDATE is faster or slower than BASELINE, or the same.
 
-    Each is a file that `run --json` or `demo --json` wrote, the id of a run, or the id of a job.
+    Two models are measured here and now, in turns: in rounds of A B B A, each in a fresh process.
+    What slows the device for longer than a round slows both alike and cancels in its ratio.
+
+    Else each is a file that `run --json` or `demo --json` wrote, the id of a run, or of a job.
     Of several runs those of the same device, model, runtime, precision, batch size, threads and
     accelerator are compared, and winners that chance explains are withdrawn (Benjamini-Hochberg,
     5 %).
@@ -82,17 +98,29 @@ def compare(
     Two models or two runtimes may be compared as they are. Whatever else differs (device, threads,
     software, flags) is named, and there is no verdict until --across says that it is meant.
 
-    Exit status: 0 verdicts were given, inconclusive ones included; 1 one was refused, or a run has
-    no counterpart; 2 bad input.
+    Exit status: 0 verdicts were given, inconclusive ones included; 1 one was refused, a run has no
+    counterpart or failed; 2 bad input.
 
     \b
     Examples:
+      fleetmark compare torchvision:resnet18 torchvision:mobilenet_v3_large
+      fleetmark compare torchvision:resnet18 torchvision:resnet18 --runtime torch,onnxruntime
       fleetmark compare before.json after.json
       fleetmark compare 4f1c09aa7d2e6b35 9b02c4417ffe0a61 --margin 2%
       fleetmark compare before.json after.json --across threads,flags.busy_device
       fleetmark compare 4f1c09aa7d2e6b35 9b02c4417ffe0a61 --across runtime --json
     """
     limit = _margin(margin)
+    models = [live.is_model(text) for text in (baseline, candidate)]
+    if all(models):
+        asked = live.Live(rounds, max_time, runtime, threads, batch_size)
+        live.compare_live(baseline, candidate, limit, asked, as_json=as_json)
+        return
+    if any(models):
+        raise InputError(
+            "candidate", candidate, f"and {baseline!r} are a model and a result",
+            "Compare two models, which are measured now, or two results",
+        )  # fmt: skip
     meant = _fields(across)
     sources = Sources(coordinator, token_file)
     old, new = sources.read("baseline", baseline), sources.read("candidate", candidate)
