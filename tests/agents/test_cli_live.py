@@ -28,7 +28,7 @@ def _nothing_is_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
         ([RESNET, RESNET, "--rounds", "3"], "Ask for 4 or more"),
         ([RESNET, "before.json"], "Compare two models, which are measured now, or two results"),
         ([RESNET, RESNET, "--runtime", "torch,onnxruntime,torch"], "names more than two"),
-        ([RESNET, RESNET, "--runtime", "torchscript"], "--runtime torch"),
+        ([RESNET, RESNET, "--runtime", "torchx"], "Did you mean torch?"),
         ([RESNET, "torchvision:"], "model"),
         ([RESNET, "gone.onnx"], "gone.onnx"),
         ([RESNET, RESNET, "--threads", "0"], "threads"),
