@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from profiler.base import Frozen, StrEnum
+from profiler.device.inventory import Catalogs
 from profiler.events import Phase
-from profiler.inventory import Catalogs
 from profiler.result import FailureKind, RunError, RunResult
 from profiler.runtimes.table import RuntimeStatus
 from profiler.spec import (

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from profiler.api import profile
-    from profiler.profile_result import Profile
+    from profiler.api.entry import profile
+    from profiler.display.profile import Profile
 else:
     # Loaded when they are asked for: ``import profiler`` stays light.
-    _HOMES = {"profile": "profiler.api", "Profile": "profiler.profile_result"}
+    _HOMES = {"profile": "profiler.api.entry", "Profile": "profiler.display.profile"}
 
     def __getattr__(name: str) -> object:
         if name not in _HOMES:

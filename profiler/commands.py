@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from profiler.base import Frozen
+from profiler.conversion.cache import Converted
 from profiler.events import FailureEvent, ProgressEvent, ResultEvent, WorkerRequest
-from profiler.onnx_cache import Converted
-from profiler.overhead_plan import OverheadMeasured, OverheadPlan
+from profiler.overhead.plan import OverheadMeasured, OverheadPlan
 from profiler.plan import RepetitionReport
 from profiler.result import Memory, Preflight
 from profiler.spec import Runtime

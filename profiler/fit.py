@@ -8,7 +8,7 @@ from pathlib import Path
 
 from profiler.errors import InputError, RunFailure
 from profiler.inputs import Signature, resolve
-from profiler.onnx_file import onnx_inputs
+from profiler.modelfile.onnx_file import onnx_inputs
 from profiler.runtimes.table import can_run, default_runtime
 from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec, ModelFormat, Runtime
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import platformdirs
 
+from profiler.device.fingerprint import load_overhead
 from profiler.events import ProgressEvent, WorkerRequest
-from profiler.fingerprint import load_overhead
 from profiler.pool import WorkerPool
 from profiler.result import RunResult
 from profiler.session import OnProgress, measure

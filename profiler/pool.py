@@ -16,7 +16,7 @@ import psutil
 from typing_extensions import Self
 
 from profiler.base import Frozen
-from profiler.environment import worker_environment
+from profiler.device.environment import worker_environment
 from profiler.spec import RunSpec, Runtime
 from profiler.worker_process import WorkerProcess
 

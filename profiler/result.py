@@ -456,7 +456,7 @@ class InputInfo(Frozen):
 
 
 class Environment(Frozen):
-    """The device and its software at the time of the run; see ``profiler.environment``."""
+    """The device and its software at the time of the run; see ``profiler.device.environment``."""
 
     os: str
     kernel: str

@@ -23,14 +23,14 @@ from profiler.commands import (
     Summarise,
 )
 from profiler.contention import other_share, read_cpu_times
-from profiler.convert import Converted, convert_to_onnx, needs_conversion
+from profiler.conversion.convert import Converted, convert_to_onnx, needs_conversion
+from profiler.device.preflight import read_preflight
 from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
-from profiler.overhead import measure_overhead
-from profiler.overhead_plan import OverheadMeasured
+from profiler.overhead.measure import measure_overhead
+from profiler.overhead.plan import OverheadMeasured
 from profiler.plan import Plan, RepetitionReport
-from profiler.preflight import read_preflight
 from profiler.repetition import measure_memory, repeat
 from profiler.result import Memory, StartMethod
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter

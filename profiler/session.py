@@ -25,12 +25,12 @@ from profiler.commands import (
     Repeated,
     Summarise,
 )
-from profiler.environment import read_environment
+from profiler.device.environment import read_environment
 from profiler.errors import DeviceError, RunFailure
 from profiler.events import ProgressEvent, ResultEvent, WorkerRequest
 from profiler.failure import result_without_figures
 from profiler.order import interleaved
-from profiler.overhead_plan import OverheadMeasured, OverheadPlan
+from profiler.overhead.plan import OverheadMeasured, OverheadPlan
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.worker_process import (

@@ -10,12 +10,12 @@ import numpy as np
 
 from profiler import disturbance, flags, relative, stats
 from profiler.commands import Summarise
+from profiler.device.environment import read_environment
+from profiler.device.flags import preflight_flags
+from profiler.device.preflight import read_preflight
 from profiler.energy import summarise_energy
-from profiler.environment import read_environment
 from profiler.failure import source_of
 from profiler.plan import RepetitionReport
-from profiler.preflight import read_preflight
-from profiler.preflight_flags import preflight_flags
 from profiler.result import (
     Energy,
     Flag,

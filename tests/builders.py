@@ -16,8 +16,8 @@ from agents.messages import (
     Versions,
 )
 from profiler.commands import Repeated
-from profiler.environment import read_environment
-from profiler.inventory import Catalogs
+from profiler.device.environment import read_environment
+from profiler.device.inventory import Catalogs
 from profiler.plan import LoadedFacts, RepetitionReport
 from profiler.result import (
     InputInfo,

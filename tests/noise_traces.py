@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler.noise_trace import Block
+from profiler.noise.trace import Block
 from profiler.result import Preflight
 
 SLICE_NS = 1_500_000.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from profiler.artifact import inspect_artifact
+from profiler.modelfile.artifact import inspect_artifact
 from profiler.spec import ArtifactRef
 
 

@@ -9,17 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agents.cli import connection
-from profiler import environment
 from profiler.base import Frozen, StrEnum
+from profiler.device import environment
+from profiler.device.flags import preflight_flags
+from profiler.device.preflight import read_preflight
 from profiler.errors import InputError
-from profiler.knobs import jetson_advice
-from profiler.preflight import read_preflight
-from profiler.preflight_flags import preflight_flags
 from profiler.result import Preflight
 from profiler.runtimes.table import available
 from profiler.sensors.base import Quantity
 from profiler.sensors.discover import discover
-from profiler.tune import STATE_DIR, leftovers
+from profiler.tuning.knobs import jetson_advice
+from profiler.tuning.tune import STATE_DIR, leftovers
 from profiler.units import bytes_
 
 # Above this many tasks per CPU, others compete with what is measured.

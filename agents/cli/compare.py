@@ -12,8 +12,8 @@ from agents.cli.pairing import KEY, Pair, Paired, Unpaired, describe, pair, what
 from agents.cli.sources import Sources
 from profiler import units
 from profiler.base import Frozen
-from profiler.comparable import FIELDS
-from profiler.comparison import Basis, Comparison
+from profiler.comparing.comparable import FIELDS
+from profiler.comparing.comparison import Basis, Comparison
 from profiler.errors import InputError
 from profiler.result import RunResult
 
@@ -138,8 +138,10 @@ def compare(
 def _report(
     paired: Paired, margin: float, across: Sequence[str], basis: Basis, *, force: bool
 ) -> Report:
-    from profiler.compare import control_false_discoveries  # NumPy; not on the way to --help
-    from profiler.compare_results import compare_results
+    from profiler.comparing.compare import (
+        control_false_discoveries,  # NumPy; not on the way to --help
+    )
+    from profiler.comparing.results import compare_results
 
     found = control_false_discoveries(
         [
@@ -256,7 +258,7 @@ def _print(report: Report, pairs: Sequence[Pair]) -> None:
 
 
 def _row(each: Pair, compared: Compared) -> tuple[str, ...]:
-    from profiler.compare_report import ratio
+    from profiler.comparing.report import ratio
 
     found = compared.comparison
     return (

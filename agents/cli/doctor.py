@@ -11,9 +11,9 @@ from agents.cli import noise_view, options, show
 from agents.cli.checks import Check, Verdict, run_checks
 from profiler.base import Frozen
 from profiler.errors import InputError
-from profiler.knobs import KNOBS, KnobName, jetson_advice
-from profiler.noise import FULL_SECONDS, QUICK_SECONDS, NoiseFloor
-from profiler.tune import STATE_DIR, Setting, TuneReport, keep, restore_all
+from profiler.noise.floor import FULL_SECONDS, QUICK_SECONDS, NoiseFloor
+from profiler.tuning.knobs import KNOBS, KnobName, jetson_advice
+from profiler.tuning.tune import STATE_DIR, Setting, TuneReport, keep, restore_all
 
 _KNOBS_HELP = "; ".join(f"{knob.name}: {knob.what}" for knob in KNOBS)
 
@@ -85,7 +85,7 @@ def _refuse_contradictions(
 
 
 def _measure(seconds: float) -> NoiseFloor:
-    from profiler.noise import measure_noise
+    from profiler.noise.floor import measure_noise
     from profiler.sentinel import ConvolutionWork  # NumPy; not on the way to --help
 
     progress = noise_view.Progress(seconds)

@@ -10,7 +10,7 @@ import typer
 from agents.cli import connection, measurement, options, show
 from agents.cli.progress import Bars, describe
 from profiler.base import Frozen
-from profiler.comparison import Comparison
+from profiler.comparing.comparison import Comparison
 from profiler.errors import InputError
 from profiler.events import ProgressEvent
 from profiler.result import RunResult
@@ -52,8 +52,8 @@ def compare_live(
     Raises:
         InputError: an option makes no sense.
     """
-    from profiler.compare import Names  # NumPy; not on the way to --help
-    from profiler.duel import Side, duel
+    from profiler.comparing.compare import Names  # NumPy; not on the way to --help
+    from profiler.comparing.duel import Side, duel
 
     if asked.rounds < LEAST_ROUNDS:
         raise InputError("rounds", asked.rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")

@@ -146,8 +146,8 @@ def _tuned(text: str | None) -> Iterator[None]:
     if text is None:
         yield
         return
-    from profiler.knobs import KnobName
-    from profiler.tune import tuned
+    from profiler.tuning.knobs import KnobName
+    from profiler.tuning.tune import tuned
 
     with tuned(options.choices("tune", text, KnobName)) as tuning:
         for setting in tuning.report.settings:

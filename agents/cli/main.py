@@ -10,7 +10,7 @@ import typer
 
 from agents.cli import compare, demo, doctor, fleet, local, overhead, serve, show
 from agents.client import ApiError, Unreachable
-from profiler.environment import fleetmark_version
+from profiler.device.environment import fleetmark_version
 from profiler.errors import FleetmarkError, InputError
 
 BAD_INPUT = 2

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from agents.cli import show
-from profiler.noise import QUIET, Limit, NoiseFigures, NoiseFloor
+from profiler.noise.floor import QUIET, Limit, NoiseFigures, NoiseFloor
 from profiler.units import NOTHING, percent, seconds
 
 _LIMITS = {

@@ -97,7 +97,7 @@ def model(text: str, seed: int) -> tuple[ArchitectureRef | ArtifactRef, Path | N
     Raises:
         InputError: it is neither an architecture nor a model file that is safe to open.
     """
-    from profiler.artifact import inspect_artifact, parse_model
+    from profiler.modelfile.artifact import inspect_artifact, parse_model
 
     try:
         found = parse_model(text, seed)

@@ -14,7 +14,7 @@ from agents.cli import arguments, connection, options, show
 from agents.cli.progress import WORDS, Bars
 from profiler.errors import InputError
 from profiler.events import ProgressEvent, WorkerRequest
-from profiler.overhead_plan import OverheadPlan
+from profiler.overhead.plan import OverheadPlan
 from profiler.result import Interval, Overhead, OverheadFigure
 from profiler.spec import RunSpec, Runtime
 
@@ -45,9 +45,9 @@ def overhead(
       fleetmark overhead
       fleetmark overhead torchvision:resnet18 --runtime torch --rounds 20 --json
     """
-    from profiler.fingerprint import save_overhead
+    from profiler.device.fingerprint import save_overhead
     from profiler.fit import refuse_runtime  # NumPy; not on the way to --help
-    from profiler.overhead import LEAST_ROUNDS, figures
+    from profiler.overhead.measure import LEAST_ROUNDS, figures
     from profiler.pool import WorkerPool
     from profiler.session import measure_overhead
 

@@ -36,7 +36,7 @@ from agents.messages import (
 )
 from agents.metrics_server import CONTENT_TYPE, render
 from profiler.base import Frozen
-from profiler.environment import fleetmark_version
+from profiler.device.environment import fleetmark_version
 from profiler.errors import InputError
 from profiler.result import RunResult
 from profiler.spec import ArtifactRef

@@ -26,7 +26,7 @@ from agents.messages import Versions
 from agents.secretfile import read_secret
 from agents.supervise import ray_environment
 from profiler.base import Frozen
-from profiler.environment import fleetmark_version
+from profiler.device.environment import fleetmark_version
 from profiler.errors import FleetmarkError
 
 if TYPE_CHECKING:

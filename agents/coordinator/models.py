@@ -9,8 +9,8 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from profiler.artifact import inspect_artifact
 from profiler.errors import InputError
+from profiler.modelfile.artifact import inspect_artifact
 from profiler.spec import ArtifactRef
 
 MAX_BYTES = 8 * 2**30

@@ -20,9 +20,9 @@ from agents.device.config import CONFIG_VARIABLE, AgentConfig
 from agents.device.outbox import Outbox
 from agents.device.telemetry import AgentState, start_metrics
 from agents.messages import AgentStatus, Assignment, AttemptKey, Progress, StartAnswer
+from profiler.device.fingerprint import load_overhead
 from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.failure import result_without_figures
-from profiler.fingerprint import load_overhead
 from profiler.pool import WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.samples import FILE_NAME

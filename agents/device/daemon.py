@@ -31,7 +31,7 @@ from agents.supervise import (
     remove_runtime_dir,
 )
 from profiler.base import Frozen
-from profiler.environment import KEPT_VARIABLES
+from profiler.device.environment import KEPT_VARIABLES
 from profiler.errors import FleetmarkError
 
 # Models on their way, in chunks; Ray's minimum is 75 MiB.

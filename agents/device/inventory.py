@@ -12,9 +12,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agents.messages import PROTOCOL_VERSION, Inventory, Versions
-from profiler.environment import board, cpu_model, fleetmark_version, memory_total
+from profiler.device.environment import board, cpu_model, fleetmark_version, memory_total
+from profiler.device.inventory import Software
 from profiler.errors import FleetmarkError
-from profiler.inventory import Software
 from profiler.sensors.base import Quantity
 from profiler.sensors.discover import discover
 
@@ -52,7 +52,7 @@ def read_software(python: str) -> Software:
     Raises:
         FleetmarkError: it does not run, or has no fleetmark.
     """
-    command = [python, "-m", "profiler.inventory"]
+    command = [python, "-m", "profiler.device.inventory"]
     try:
         done = subprocess.run(
             command,

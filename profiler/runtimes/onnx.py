@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from profiler.errors import ModelError, Unsupported
 from profiler.inputs import resolve, synthesize
-from profiler.onnx_file import OnnxSummary, summarise_onnx
-from profiler.refused import Refused
+from profiler.modelfile.onnx_file import OnnxSummary, summarise_onnx
+from profiler.modelfile.refused import Refused
 from profiler.runtimes.base import LoadedModel, LoadRequest
 from profiler.runtimes.table import installed_version
 from profiler.spec import InputSpec, Precision

@@ -1,9 +1,9 @@
 """``torch.export``: a ``.pt2`` file, or an architecture exported at load time.
 
 A ``.pt2`` archive can hold much that runs on opening: pickles, compiled libraries, expressions that
-are evaluated. ``profiler.artifact`` refuses a file with any of these; only accepted files may come
-here. The guards on input shapes, Python source that torch would compile, are left out: the inputs
-are made to fit.
+are evaluated. ``profiler.modelfile.artifact`` refuses a file with any of these; only accepted files
+may come here. The guards on input shapes, Python source that torch would compile, are left out: the
+inputs are made to fit.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _exported(
 
 
 def open_program(path: Any) -> Any:
-    """Load a file that ``profiler.artifact`` has accepted; an ``ExportedProgram``.
+    """Load a file that ``profiler.modelfile.artifact`` has accepted; an ``ExportedProgram``.
 
     Raises:
         ModelError: torch refuses it.

@@ -2,7 +2,7 @@
 
 ``torch.jit.load`` reads the archive's pickles with its own C++ unpickler, which builds tensors,
 containers and the script's own classes and calls nothing of Python's. The script itself is a
-program; ``profiler.artifact`` refuses the operators with which it could touch files.
+program; ``profiler.modelfile.artifact`` refuses the operators with which it could touch files.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def trace(module: Any, tensors: tuple[Any, ...]) -> Any:
 
 
 def open_torchscript(path: Any, accelerator: str) -> Any:
-    """Load a file that ``profiler.artifact`` has accepted, in evaluation mode.
+    """Load a file that ``profiler.modelfile.artifact`` has accepted, in evaluation mode.
 
     Raises:
         ModelError: torch refuses it.

@@ -19,8 +19,8 @@ from agents.cli.pairing import pair, what_differs
 from agents.client import Client
 from agents.messages import Job, JobState, JobWithRuns, Problem, RunList, RunState
 from profiler import flags
-from profiler.comparison import Verdict
-from profiler.environment import read_environment
+from profiler.comparing.comparison import Verdict
+from profiler.device.environment import read_environment
 from profiler.result import FailureKind, RepetitionFigures, RunError, RunResult
 from tests.builders import NOW, make_failed, make_latency, make_request, make_result, make_run
 

@@ -16,9 +16,10 @@ from agents.cli.checks import Check, Verdict, device_state
 from agents.cli.doctor import Diagnosis
 from agents.cli.main import run
 from agents.cli.noise_view import figure_rows, verdict_lines
-from profiler import noise, tune
-from profiler.neighbours import Neighbour
-from profiler.noise import NoiseFloor, judge
+from profiler.noise import floor as noise
+from profiler.noise.floor import NoiseFloor, judge
+from profiler.noise.neighbours import Neighbour
+from profiler.tuning import tune
 from tests.noise_traces import Trace, state, wander
 
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy{}/scaling_governor"

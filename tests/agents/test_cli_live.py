@@ -8,7 +8,7 @@ import pytest
 
 from agents.cli import live
 from agents.cli.main import run
-from profiler import duel
+from profiler.comparing import duel
 from profiler.spec import Runtime
 from tests.builders import make_spec
 from tests.small_onnx import save_small_onnx

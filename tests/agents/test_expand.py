@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from agents.coordinator.expand import MAX_RUNS, expand
 from agents.coordinator.rows import DeviceRecord
 from agents.messages import Axes, JobRequest
+from profiler.device.inventory import Catalogs
 from profiler.errors import InputError
-from profiler.inventory import Catalogs
 from profiler.runtimes.table import RuntimeStatus
 from profiler.spec import Precision, Runtime, WarmupSpec
 from tests.builders import NOW, VERSIONS, make_artifact, make_inventory, make_request

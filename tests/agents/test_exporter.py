@@ -21,7 +21,7 @@ from agents.exporter import (
 from agents.messages import Device, DeviceState, Inventory, JobState, Versions
 from agents.metrics_server import render
 from profiler import metrics
-from profiler.inventory import Catalogs
+from profiler.device.inventory import Catalogs
 from profiler.metrics import CATALOGUE, Exporter, MetricType
 from profiler.result import (
     Energy,

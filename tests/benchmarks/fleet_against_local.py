@@ -19,13 +19,13 @@ import numpy as np
 from agents.cli.local_fleet import LocalFleet
 from agents.messages import Axes, JobRequest
 from profiler import units
-from profiler.convert import convert_to_onnx
-from profiler.environment import worker_environment
+from profiler.conversion.cache import Converted
+from profiler.conversion.convert import convert_to_onnx
+from profiler.device.environment import worker_environment
 from profiler.errors import FleetmarkError
 from profiler.events import WorkerRequest
 from profiler.forked import call_in_child
 from profiler.inputs import synthesize
-from profiler.onnx_cache import Converted
 from profiler.result import RunResult
 from profiler.session import new_work_dir, run_worker
 from profiler.spec import ArchitectureRef, InputSpec, Library, RunSpec, Runtime

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from profiler import units
-from profiler.environment import read_environment
+from profiler.device.environment import read_environment
 from profiler.result import Environment
 
 

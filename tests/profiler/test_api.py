@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from profiler import Profile, api, local_run, profile
+from profiler import Profile, local_run, profile
+from profiler.api import entry as api
 from profiler.errors import InputError
 from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.local_run import LocalRun, measure_here
@@ -437,7 +438,7 @@ def test_a_listener_that_raises_is_not_the_models_fault() -> None:
 def test_busy_neighbours_and_the_clock_are_flagged_here_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("profiler.in_process.other_share", lambda *_: 0.5)
+    monkeypatch.setattr("profiler.api.in_process.other_share", lambda *_: 0.5)
     names = {flag.name for flag in measured().flags}
     # A function of some 100 ns is as short as reading the clock.
     assert {"busy_device", "clock_overhead"} <= names
@@ -556,7 +557,7 @@ def test_a_module_that_would_be_mismeasured_is_refused(
 def _settings() -> list[dict[str, Any]]:
     import torch
 
-    from profiler.torch_settings import torch_settings
+    from profiler.api.torch_settings import torch_settings
 
     backends = torch.backends
     owners = {"matmul": backends.cuda.matmul, "conv": backends.mkldnn.conv, "all": backends}
@@ -600,7 +601,7 @@ def test_settings_of_torch_are_full_precision_inside_and_the_callers_after(
 def _exported() -> dict[str, Any]:
     import torch
 
-    from profiler.artifact import inspect_artifact
+    from profiler.modelfile.artifact import inspect_artifact
     from tests.tiny import tiny_module
 
     kept: dict[str, Any] = {}
@@ -703,7 +704,7 @@ def test_what_is_no_profile_is_refused(tmp_path: Path, content: bytes, words: st
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("profiler.profile_result.RESULT_LIMIT", 100)
+    monkeypatch.setattr("profiler.display.profile.RESULT_LIMIT", 100)
     for path in (tmp_path / "it.zip", tmp_path / "it"):
         Profile(make_result()).save(path)
         with pytest.raises(InputError, match="too large"):

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from profiler.artifact import inspect_artifact, parse_model
 from profiler.errors import ArtifactError, InputError
+from profiler.modelfile.artifact import inspect_artifact, parse_model
 from profiler.spec import ArchitectureRef, Library, ModelFormat
 from tests.tiny import TinyModel
 

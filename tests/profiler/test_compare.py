@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from scipy.signal import lfilter
 from scipy.stats import ttest_ind
 
-from profiler import bootstrap, log_ratio
 from profiler.autocorrelation import of_percentile
-from profiler.bootstrap import describe, resampled_medians
-from profiler.compare import (
+from profiler.comparing import bootstrap, log_ratio
+from profiler.comparing.bootstrap import describe, resampled_medians
+from profiler.comparing.compare import (
     Basis,
     Comparison,
     Method,

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from profiler import flags
-from profiler.comparable import FIELDS, Difference, comparable, in_the_way
-from profiler.compare import control_false_discoveries
-from profiler.compare_results import compare_results
-from profiler.comparison import Basis, Comparison, Method, Verdict
-from profiler.environment import read_environment
+from profiler.comparing.comparable import FIELDS, Difference, comparable, in_the_way
+from profiler.comparing.compare import control_false_discoveries
+from profiler.comparing.comparison import Basis, Comparison, Method, Verdict
+from profiler.comparing.results import compare_results
+from profiler.device.environment import read_environment
 from profiler.errors import InputError
 from profiler.result import (
     FailureKind,

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from profiler import convert
-from profiler.convert import Converted, convert_to_onnx, needs_conversion
+from profiler.conversion import convert
+from profiler.conversion.convert import Converted, convert_to_onnx, needs_conversion
 from profiler.errors import ModelError, Unsupported
 from profiler.forked import call_in_child
-from profiler.onnx_file import onnx_inputs
+from profiler.modelfile.onnx_file import onnx_inputs
 from profiler.spec import (
     ArchitectureRef,
     ArtifactRef,
@@ -257,7 +257,7 @@ def test_two_at_once_export_once(tmp_path: Path) -> None:
 
 def test_other_outputs_are_never_taken(in_child: Child, tiny: TinyModel) -> None:
     def compare(change: float) -> bool:
-        from profiler.onnx_check import same_outputs
+        from profiler.conversion.check import same_outputs
         from tests.tiny import tiny_module
 
         module = tiny_module()

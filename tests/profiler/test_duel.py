@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from profiler.compare import Names, Verdict
-from profiler.duel import Side, duel
+from profiler.comparing.compare import Names, Verdict
+from profiler.comparing.duel import Side, duel
 from profiler.errors import InputError
 from profiler.result import RunStatus
 from profiler.spec import RunSpec, Runtime, Scenario

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from profiler import environment
-from profiler.environment import KEPT_VARIABLES, RECORDED_VARIABLES, worker_environment
+from profiler.device import environment
+from profiler.device.environment import KEPT_VARIABLES, RECORDED_VARIABLES, worker_environment
 
 
 def write(root: Path, name: str, text: str) -> None:

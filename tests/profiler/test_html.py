@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from profiler import flags
+from profiler.api.terms import in_python, reworded
+from profiler.display.headline import headline
+from profiler.display.profile import Profile
 from profiler.errors import ArtifactError, InputError
-from profiler.headline import headline
-from profiler.profile_result import Profile
-from profiler.python_terms import in_python, reworded
 from profiler.result import (
     FailureKind,
     Flag,

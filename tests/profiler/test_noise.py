@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler.device.preflight import read_preflight
 from profiler.errors import InputError
-from profiler.neighbours import Neighbour, Process, busiest, running
-from profiler.noise import (
+from profiler.noise.figures import resolvable, summarise
+from profiler.noise.floor import (
     CauseName,
     Limit,
     NoiseFloor,
@@ -29,9 +30,8 @@ from profiler.noise import (
     noise_floor,
     verdict_on,
 )
-from profiler.noise_figures import resolvable, summarise
-from profiler.noise_trace import Moment, Watch, block_of, record
-from profiler.preflight import read_preflight
+from profiler.noise.neighbours import Neighbour, Process, busiest, running
+from profiler.noise.trace import Moment, Watch, block_of, record
 from profiler.sensors.system import CpuTimes
 from tests.noise_traces import Floats, NoGpu, Trace, state, wander
 

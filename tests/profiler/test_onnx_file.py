@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from profiler.artifact import inspect_artifact
 from profiler.errors import ArtifactError
 from profiler.inputs import SignatureInput
-from profiler.onnx_file import onnx_inputs, summarise_onnx
+from profiler.modelfile.artifact import inspect_artifact
+from profiler.modelfile.onnx_file import onnx_inputs, summarise_onnx
 from tests.tiny import TinyModel
 
 onnx = pytest.importorskip("onnx")

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from profiler.fingerprint import load_overhead, save_overhead
-from profiler.overhead import BLOCK_ITERATIONS, BLOCK_NS, Bench, figures
-from profiler.overhead_plan import Round, Subject
+from profiler.device.fingerprint import load_overhead, save_overhead
+from profiler.overhead.measure import BLOCK_ITERATIONS, BLOCK_NS, Bench, figures
+from profiler.overhead.plan import Round, Subject
 from profiler.result import Overhead
 from tests.builders import NOW
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from profiler.pause import Paused
+from profiler.overhead.pause import Paused
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_kill_9_of_the_holder_lets_it_go(subject: psutil.Process, tmp_path: Path
     ready = tmp_path / "ready"
     program = (
         "import pathlib, sys, time\n"
-        "from profiler.pause import Paused\n"
+        "from profiler.overhead.pause import Paused\n"
         f"with Paused([{subject.pid}]) as paused:\n"
         "    paused.stop()\n"
         f"    pathlib.Path({str(ready)!r}).touch()\n"

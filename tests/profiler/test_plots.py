@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.axes import Scale, ticks, time_unit
-from profiler.histogram import MOST_BINS, bin_edges, distribution
-from profiler.markup import Html, element
-from profiler.plots import BOX, COLUMNS, latency_over_time, visible_range
+from profiler.display.axes import Scale, ticks, time_unit
+from profiler.display.histogram import MOST_BINS, bin_edges, distribution
+from profiler.display.markup import Html, element
+from profiler.display.plots import BOX, COLUMNS, latency_over_time, visible_range
 from profiler.samples import Iterations
 from profiler.stats import summarise
 from tests.builders import make_latency

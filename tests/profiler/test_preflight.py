@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.accelerator_users import read_accelerator_use
-from profiler.power_mode import jetson_highest, jetson_modes
-from profiler.preflight import parse_cpus, read_preflight
-from profiler.preflight_flags import preflight_flags
+from profiler.device.accelerator_users import read_accelerator_use
+from profiler.device.flags import preflight_flags
+from profiler.device.power_mode import jetson_highest, jetson_modes
+from profiler.device.preflight import parse_cpus, read_preflight
 from profiler.result import AcceleratorProcess, Flag, Preflight
 
 CPU = "sys/devices/system/cpu"

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from profiler import sysfs_write, tune
 from profiler.errors import InputError
-from profiler.knobs import KNOBS, KnobName, jetson_advice
-from profiler.tune import Setting, TuneReport, Tuning, keep, leftovers, restore_all, tuned
-from profiler.tune_state import Change, TuneState, is_alive, save, started, states
+from profiler.tuning import sysfs_write, tune
+from profiler.tuning.knobs import KNOBS, KnobName, jetson_advice
+from profiler.tuning.state import Change, TuneState, is_alive, save, started, states
+from profiler.tuning.tune import Setting, TuneReport, Tuning, keep, leftovers, restore_all, tuned
 
 CPU = "sys/devices/system/cpu"
 GOVERNORS = [f"{CPU}/cpufreq/policy{n}/scaling_governor" for n in range(2)]
@@ -258,8 +258,8 @@ def test_in_another_thread_no_signal_is_touched(device: Device) -> None:
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from profiler.knobs import KnobName
-from profiler.tune import tuned
+from profiler.tuning.knobs import KnobName
+from profiler.tuning.tune import tuned
 root, states, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 if mode == "own-handler":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))

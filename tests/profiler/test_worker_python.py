@@ -63,6 +63,9 @@ def test_a_run_under_it(vendor_python: Path, tmp_path: Path) -> None:
 
 def test_the_agents_inventory_under_it(vendor_python: Path) -> None:
     done = subprocess.run(
-        [vendor_python, "-m", "profiler.inventory"], capture_output=True, check=True, text=True
+        [vendor_python, "-m", "profiler.device.inventory"],
+        capture_output=True,
+        check=True,
+        text=True,
     )
     assert "resnet18" in done.stdout

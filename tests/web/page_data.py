@@ -22,8 +22,8 @@ from agents.messages import (
     Versions,
 )
 from profiler import flags
+from profiler.device.inventory import Catalogs
 from profiler.events import Phase
-from profiler.inventory import Catalogs
 from profiler.result import (
     AbsentSource,
     Energy,

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from profiler.environment import worker_environment
+from profiler.device.environment import worker_environment
 from tests.benchmarks.context import say
 from tests.benchmarks.peers.command import module, timed_run
 from tests.benchmarks.peers.figures import Entry

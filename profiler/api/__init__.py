@@ -1,0 +1,1 @@
+"""The Python API, and models that exist in the caller's process only."""

@@ -1,0 +1,139 @@
+"""The options of ``profile`` on their way to a specification."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from profiler.api.terms import argument
+from profiler.errors import InputError
+from profiler.spec import (
+    ArchitectureRef,
+    ArtifactRef,
+    InputSpec,
+    RunSpec,
+    Runtime,
+    Scenario,
+    ServerSpec,
+)
+
+TIMEOUT_SECONDS = 600.0
+HELP = "See help(profiler.profile)"
+IN_MEMORY = "is only for models that a worker measures"
+WITHOUT = "Leave it out, or export the module: runtime='torch_export'"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for, as it was asked; ``None`` is for the default."""
+
+    runtime: str | None
+    precision: str | None
+    accelerator: str
+    batch_size: int | None
+    threads: int | None
+    resolution: int | tuple[int, int] | None
+    scenario: str
+    server: ServerSpec | Mapping[str, Any] | None
+    repetitions: int
+    max_time: float
+    quick: bool
+    timeout: float | None
+    memory_limit: float | None
+    seed: int
+    worker_python: str | None
+
+    def spec(
+        self,
+        model: ArchitectureRef | ArtifactRef,
+        runtime: Runtime,
+        inputs: tuple[InputSpec, ...] | None,
+        batch_size: int,
+        precision: str | None = None,
+    ) -> RunSpec:
+        """The specification of a run of ``model``.
+
+        Raises:
+            InputError: an option is refused.
+        """
+        try:
+            spec = RunSpec.model_validate(
+                {
+                    "model": model,
+                    "runtime": runtime,
+                    "precision": self.precision or precision or "fp32",
+                    "accelerator": self.accelerator,
+                    "batch_size": batch_size,
+                    "threads": self.threads,
+                    "inputs": inputs,
+                    "resolution": self._resolution(),
+                    "scenario": self.scenario,
+                    "server": self.server,
+                    "repetitions": self.repetitions,
+                    "max_time_seconds": self.max_time,
+                    "timeout_seconds": TIMEOUT_SECONDS if self.timeout is None else self.timeout,
+                    "memory_limit_bytes": self._memory_limit(),
+                    "seed": self.seed,
+                }
+            )
+        except ValidationError as error:
+            raise refused(error) from error
+        if not self.quick:
+            return spec
+        share = spec.max_time_seconds / spec.repetitions
+        return spec.model_copy(update={"repetitions": 1, "max_time_seconds": share})
+
+    def _resolution(self) -> object:
+        return (self.resolution,) * 2 if isinstance(self.resolution, int) else self.resolution
+
+    def _memory_limit(self) -> int | None:
+        """MiB → bytes."""
+        value: object = self.memory_limit
+        if value is None:
+            return None
+        if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            raise InputError("memory_limit", value, "is no amount of memory", "Give MiB above 0")
+        return max(1, int(value * 2**20))
+
+    def chosen_runtime(self) -> Runtime | None:
+        """The runtime that was asked for.
+
+        Raises:
+            InputError: there is none of that name.
+        """
+        if self.runtime is None:
+            return None
+        try:
+            return Runtime(self.runtime)
+        except ValueError as error:
+            known = [each.value for each in Runtime]
+            close = difflib.get_close_matches(str(self.runtime), known, n=1)
+            hint = f"Did you mean {close[0]!r}? " if close else ""
+            remedy = f"{hint}There are: {', '.join(known)}"
+            raise InputError("runtime", self.runtime, "is unknown", remedy) from error
+
+    def refuse_in_process(self) -> None:
+        """Options without a meaning where nothing but this process is there to measure in.
+
+        Raises:
+            InputError: one of them was given.
+        """
+        for name in ("resolution", "timeout", "memory_limit", "worker_python"):
+            if getattr(self, name) is not None:
+                raise InputError(name, getattr(self, name), IN_MEMORY, WITHOUT)
+        if self.scenario != Scenario.SINGLE_STREAM or self.server is not None:
+            given = self.scenario if self.server is None else "server"
+            raise InputError("scenario", given, IN_MEMORY, WITHOUT)
+
+
+def refused(error: ValidationError) -> InputError:
+    """What pydantic says, about an argument of ``profile``."""
+    first = error.errors()[0]
+    name = ".".join(argument(str(part)) for part in first["loc"]) or "scenario"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    value = first.get("input") if first["loc"] else "these options"
+    return InputError(name, value, f"is refused: {message[0].lower()}{message[1:]}", HELP)

@@ -1,0 +1,1 @@
+"""Torch models as ONNX files, made once and checked."""

@@ -1,0 +1,1 @@
+"""The state of the device before a run, read and never changed."""

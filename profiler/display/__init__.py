@@ -1,0 +1,1 @@
+"""A result for a notebook: tables, plots and HTML, drawn by hand."""

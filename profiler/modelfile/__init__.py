@@ -1,0 +1,1 @@
+"""Model files are hostile: what they are is told without opening them."""

@@ -1,0 +1,1 @@
+"""A device's own noise floor, and what limits it."""

@@ -1,0 +1,1 @@
+"""Knobs of a device that are set, verified and put back."""
