@@ -71,6 +71,14 @@ def overloaded(rate_per_second: float) -> Flag:
     )
 
 
+def device_not_settled(detail: str) -> Flag:
+    return Flag(
+        name="not_steady",
+        detail=f"the device had not settled at the end: {detail}",
+        advice="raise --max-time: clocks or temperatures were still on their way",
+    )
+
+
 def late_start(detail: str) -> Flag:
     return Flag(
         name="late_start",

@@ -261,7 +261,8 @@ class SustainedReport(Frozen):
 
     ``slowdown`` is the median of the last tenth of the time over that of the first;
     ``settled_after_seconds`` is when the median came to within 2 % of the last tenth's for good,
-    ``None`` where that was not before the last tenth itself.
+    ``None`` where that was not before the last tenth itself. ``device_settled`` is of the clocks and
+    temperatures at the end; ``None``: none can be read.
     """
 
     windows: tuple[LatencyWindow, ...]
@@ -269,6 +270,8 @@ class SustainedReport(Frozen):
     slowdown_reason: str | None = None
     settled_after_seconds: float | None
     settled_reason: str | None = None
+    device_settled: bool | None = None
+    device_settled_reason: str | None = None
 
 
 class AcceleratorProcess(Frozen):

@@ -21,8 +21,9 @@ from profiler.result import (
     Throughput,
 )
 from profiler.samples import Iterations, Recording
-from profiler.scenarios import offline, served_file, sustained, trial
+from profiler.scenarios import offline, served_file, settling, sustained, trial
 from profiler.scenarios.served import Served
+from profiler.sensors.trace import Trace
 from profiler.spec import RunSpec, Scenario
 
 Groups = list[NDArray[np.float64]]
@@ -41,13 +42,16 @@ class Figures(Frozen):
     flags: tuple[Flag, ...] = ()
 
 
-def figures(command: Summarise, recording: Recording, served_paths: list[Path]) -> Figures:
+def figures(
+    command: Summarise, recording: Recording, served_paths: list[Path], trace: Trace | None
+) -> Figures:
     """The figures of the run's scenario.
 
     Args:
         command: with the repetitions' reports.
         recording: of all repetitions.
         served_paths: of the scenario ``server``, one for each repetition.
+        trace: what the sampler read; ``None`` with the sampler off.
     """
     spec = command.request.spec
     if spec.scenario is Scenario.OFFLINE:
@@ -56,7 +60,10 @@ def figures(command: Summarise, recording: Recording, served_paths: list[Path]) 
         return _server(command, spec, [served_file.load(path) for path in served_paths])
     found = _closed_loop(command, spec, recording.iterations)
     if spec.scenario is Scenario.SUSTAINED:
-        return found.model_copy(update={"sustained": _sustained(recording.iterations)})
+        report = _sustained(recording.iterations, trace)
+        unsettled = report.device_settled_reason if report.device_settled is False else None
+        raised = (flags.device_not_settled(unsettled),) if unsettled else ()
+        return found.model_copy(update={"sustained": report, "flags": (*found.flags, *raised)})
     return found
 
 
@@ -142,9 +149,21 @@ def _server_flags(found: ServerTrial) -> Iterator[Flag]:
         yield flags.late_start(reason)
 
 
-def _sustained(iterations: Iterations) -> SustainedReport:
+def _sustained(iterations: Iterations, trace: Trace | None) -> SustainedReport:
     """Of the repetition that lasted longest: processes that began cool again do not add up."""
     timed = iterations.timed()
     counts = np.bincount(timed.repetition)
     mine = timed.repetition == int(np.argmax(counts))
-    return sustained.describe(timed.start_ns[mine], timed.latency_ns[mine])
+    start, latency = timed.start_ns[mine], timed.latency_ns[mine]
+    found = sustained.describe(start, latency)
+    if trace is None:
+        return found.model_copy(update={"device_settled_reason": "the sampler was off"})
+    end = float(start[-1] + latency[-1]) / 1e9
+    # The sampler hands its readings over at the end: whether it had settled is told then.
+    state = settling.settling(trace.series, end, float(start[0]) / 1e9)
+    return found.model_copy(
+        update={
+            "device_settled": None if state.unknown else state.settled,
+            "device_settled_reason": state.unknown or "; ".join(state.waiting_for) or None,
+        }
+    )

@@ -54,7 +54,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     facts = reports[0].facts
     recording = _collect(request.work_dir, spec.repetitions)
     trace = _trace(request.work_dir, spec)
-    found = figures(command, recording, _served_paths(request.work_dir, spec))
+    found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     calm, calm_reason = _undisturbed(recording, spec)
     energy, energy_reason = _energy(trace, recording, spec.batch_size, facts.accelerator, found)
     sentinel = relative.summarise(

@@ -135,6 +135,9 @@ def test_sustained_is_measured_for_all_of_its_time(measured: Any) -> None:
     # Warm-up takes at most 40 % of 1.2 s; a calm model would have been enough after half a second.
     assert last > 0.65
     assert found.stop is None
+    # A second is too short for a trend of clocks and temperatures, or the machine has neither.
+    assert not found.sustained.device_settled
+    assert found.sustained.device_settled_reason
 
 
 @pytest.mark.parametrize(
