@@ -261,7 +261,7 @@ class SustainedReport(Frozen):
 
     ``slowdown`` is the median of the last tenth of the time over that of the first;
     ``settled_after_seconds`` is when the median came to within 2 % of the last tenth's for good,
-    ``None`` where that was not before the last tenth itself. ``device_settled`` is of the clocks and
+    ``None`` where that was not before the last tenth itself. ``device_settled`` is of clocks and
     temperatures at the end; ``None``: none can be read.
     """
 

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [NAME …] [--quick] [--rounds N] [--json FILE]``."""
+"""``python -m tests.benchmarks [NAME …] [--quick] [--rounds N] [--minutes M] [--json FILE]``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from profiler.errors import FleetmarkError
 from tests.benchmarks import (
     device_footprint,
     fleet_against_local,
+    reality,
     submit_latency,
     timed_loop,
 )
@@ -26,8 +27,17 @@ from tests.benchmarks.report import Section, machine, machine_line, markdown
 # What wants the machine for itself comes first: the fleet that the others share stays up.
 BENCHMARKS: dict[str, Callable[[Context], Section]] = {
     module.NAME: module.run
-    for module in (timed_loop, peers, device_footprint, submit_latency, fleet_against_local)
+    for module in (
+        timed_loop,
+        peers,
+        reality,
+        device_footprint,
+        submit_latency,
+        fleet_against_local,
+    )
 }
+# These take an hour or more each: only when they are named.
+LONG = (peers.NAME, reality.NAME)
 
 
 def main() -> int:
@@ -35,7 +45,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="see that all works; no figures")
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="of the benchmarks that let one choose: peers"
+        "--rounds", type=int, metavar="N", help="of those that let one choose: peers, reality"
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="over which reality is spread; 60 of itself"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
     asked = parser.parse_args()
@@ -47,8 +60,8 @@ def main() -> int:
     # SIGTERM must clean up as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        names = asked.names or list(BENCHMARKS)
-        run(names, quick=asked.quick, rounds=asked.rounds, json_file=asked.json)
+        names = asked.names or [name for name in BENCHMARKS if asked.quick or name not in LONG]
+        run(names, asked)
     except KeyboardInterrupt:
         say("interrupted")
         return 130
@@ -58,7 +71,8 @@ def main() -> int:
     return 0
 
 
-def run(names: list[str], *, quick: bool, rounds: int | None, json_file: Path | None) -> None:
+def run(names: list[str], asked: argparse.Namespace) -> None:
+    quick, rounds, json_file = asked.quick, asked.rounds, asked.json
     found = machine()
     print(machine_line(found) + ("\n\nquick: too few rounds for figures" if quick else ""))
     data: dict[str, Any] = {"machine": found.model_dump(mode="json"), "quick": quick}
@@ -66,7 +80,7 @@ def run(names: list[str], *, quick: bool, rounds: int | None, json_file: Path | 
         tempfile.TemporaryDirectory(prefix="fleetmark-bench-") as directory,
         ExitStack() as stack,
     ):
-        context = Context(quick, Path(directory), stack, rounds)
+        context = Context(quick, Path(directory), stack, rounds, asked.minutes)
         for name, benchmark in BENCHMARKS.items():
             if name not in names:
                 continue

@@ -29,12 +29,14 @@ class Context:
         directory: for everything that is written.
         stack: closes what was started.
         rounds: in place of a benchmark's own number, where it takes one.
+        minutes: likewise, for one that is spread over time.
     """
 
     quick: bool
     directory: Path
     stack: ExitStack
     rounds: int | None = None
+    minutes: float | None = None
     _fleet: LocalFleet | None = field(default=None, init=False)
 
     def fleet(self) -> LocalFleet:
