@@ -129,6 +129,7 @@ def run_labels(result: RunResult) -> tuple[str, ...]:
         result.runtime,
         result.precision or "",
         str(result.batch_size),
+        result.scenario,
     )
 
 

@@ -38,7 +38,10 @@ COORDINATOR = (Exporter.COORDINATOR,)
 AGENT = (Exporter.AGENT,)
 
 # What tells one measured configuration from another on a device.
-CONFIGURATION = ("accelerator", "model", "variant", "runtime", "precision", "batch_size")
+# ``scenario`` is one of them: figures of different load patterns are never mixed.
+CONFIGURATION = (
+    "accelerator", "model", "variant", "runtime", "precision", "batch_size", "scenario",
+)  # fmt: skip
 # Where a reading comes from, in the driver's own words; the fields of ``result.Provenance``.
 CHANNEL = ("source", "channel")
 

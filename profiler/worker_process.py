@@ -25,6 +25,12 @@ TAIL_LINES = 20
 # The result carries all figures; a line beyond this is not one of ours.
 LINE_LIMIT = 8 * 1024 * 1024
 
+# How the lines of answers begin; progress that is not understood is no loss.
+_ANSWERS = tuple(
+    f'{{"kind":"{kind.model_fields["kind"].default}"'.encode()
+    for kind in (Preloaded, Prepared, Repeated, MemoryMeasured, OverheadMeasured, ResultEvent)
+)
+
 OnProgress = Callable[[ProgressEvent], None]
 
 
@@ -63,7 +69,11 @@ class TailReader(threading.Thread):
 
 
 class Lines:
-    """Splits what the events channel delivers into lines; what is not an event is dropped."""
+    """Splits what the events channel delivers into lines; what is not an event is dropped.
+
+    An answer that is one but for its details is a failure instead: nobody would wait for it but in
+    vain. It comes from a worker under another Python that has another version of this package.
+    """
 
     def __init__(self) -> None:
         self._rest = b""
@@ -78,9 +88,23 @@ class Lines:
         for line in lines:
             try:
                 events.append(EVENTS.validate_json(line))
-            except ValidationError:
+            except ValidationError as error:
                 self.rejected += 1
+                if line.startswith(_ANSWERS):
+                    events.append(_misunderstood(error))
         return events
+
+
+def _misunderstood(error: ValidationError) -> FailureEvent:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return FailureEvent(
+        failure=FailureKind.DEVICE_ERROR,
+        message=(
+            f"the worker's answer is not understood ({place}: {first['msg']}); its Python must have "
+            "the same version of fleetmark as this one"
+        ),
+    )
 
 
 class WorkerProcess:

@@ -54,7 +54,9 @@ def utc(moment: datetime | None) -> datetime | None:
 
 def series_of(result: RunResult) -> str:
     """What tells two series of one model on one device apart."""
-    parts = (result.accelerator, result.runtime, result.precision, result.batch_size)
+    parts = (
+        result.accelerator, result.runtime, result.precision, result.batch_size, result.scenario,
+    )  # fmt: skip
     return "/".join(str(part) for part in parts)
 
 

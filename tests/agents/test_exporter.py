@@ -321,6 +321,7 @@ def test_statistics_of_a_run() -> None:
         "runtime": "onnxruntime",
         "precision": "fp32",
         "batch_size": "8",
+        "scenario": "single_stream",
     }
     assert series(body, "fleetmark_run_throughput_items_per_second") == {
         frozenset(configuration.items()): 90.0
