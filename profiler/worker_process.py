@@ -13,11 +13,22 @@ from time import monotonic
 
 from pydantic import ValidationError
 
-from profiler.commands import EVENTS, Answer, AnyCommand, Event
+from profiler.commands import (
+    EVENTS,
+    Answer,
+    AnyCommand,
+    Event,
+    MemoryMeasured,
+    Preloaded,
+    Prepared,
+    Repeated,
+)
 from profiler.errors import DeviceError, RunFailure, RunTimeout
-from profiler.events import FailureEvent, ProgressEvent
+from profiler.events import FailureEvent, ProgressEvent, ResultEvent
 from profiler.forked import FAILURES, describe_exit
 from profiler.guard import MemoryGuard
+from profiler.overhead.plan import OverheadMeasured
+from profiler.result import FailureKind
 
 POLL_SECONDS = 0.25
 STDERR_BYTES = 64 * 1024
@@ -101,8 +112,8 @@ def _misunderstood(error: ValidationError) -> FailureEvent:
     return FailureEvent(
         failure=FailureKind.DEVICE_ERROR,
         message=(
-            f"the worker's answer is not understood ({place}: {first['msg']}); its Python must have "
-            "the same version of fleetmark as this one"
+            f"the worker's answer is not understood ({place}: {first['msg']}); its Python must "
+            "have the same version of fleetmark as this one"
         ),
     )
 

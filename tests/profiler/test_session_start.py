@@ -74,3 +74,20 @@ def test_a_worker_that_says_nothing_has_no_start(tmp_path: Path) -> None:
     result = make_result(phases_seconds={"import": 2.0})
     python = make_worker(tmp_path, [], result)
     assert run_worker(request_in(tmp_path), python=python) == result
+
+
+def test_an_answer_of_another_version_is_a_failure_and_no_wait(tmp_path: Path) -> None:
+    python = make_worker(tmp_path, [], make_result())
+    answer = tmp_path / "answer-1"
+    answer.write_text(answer.read_text().replace('"spent":false', '"spent":false,"novelty":1'))
+    found = run_worker(request_in(tmp_path), python=python)
+    assert found.error is not None
+    assert "novelty" in found.error.message
+    assert "same version of fleetmark" in found.error.message
+
+
+def test_what_a_model_writes_to_the_channel_is_dropped(tmp_path: Path) -> None:
+    python = make_worker(tmp_path, [], make_result())
+    answer = tmp_path / "answer-0"
+    answer.write_text('garbage\n{"kind":"progress","phase":"?"}\n' + answer.read_text())
+    assert run_worker(request_in(tmp_path), python=python).error is None
