@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 from profiler import units
 from profiler.base import Frozen
-from profiler.result import Latency, RunResult, RunStatus
+from profiler.result import (
+    Interval,
+    Latency,
+    RunResult,
+    RunStatus,
+    ServerReport,
+    SustainedReport,
+)
 
 COLUMNS = (
     "device", "model", "runtime", "parameters", "batch", "p50 [95 % interval]", "p99", "items/s",
@@ -95,6 +102,52 @@ def _row_without_figures(result: RunResult, notes: _Notes) -> tuple[str, ...]:
         f"{label}{mark}",
         *blank,
     )
+
+
+def scenario_sentence(result: RunResult) -> str | None:
+    """What a scenario other than ``single_stream`` found, in words; ``None`` for that one."""
+    who = f"{result.model} in {result.runtime} on {result.device}"
+    if result.offline is not None:
+        found = result.offline.items_per_second
+        rate = _bounded(found, units.rate) if found else units.NOTHING
+        return f"{who}: {rate} items/s in {result.offline.blocks} blocks that were awaited as one"
+    if result.server is not None:
+        return f"{who}: {_served(result.server)}"
+    if result.sustained is not None:
+        return f"{who}: {_over_time(result.sustained)}"
+    return None
+
+
+def _bounded(interval: Interval, show: Callable[[float], str]) -> str:
+    if interval.low is None or interval.high is None:
+        return show(interval.value)
+    return f"{show(interval.value)} [{show(interval.low)}, {show(interval.high)}]"
+
+
+def _served(found: ServerReport) -> str:
+    if found.latency_bound_seconds is None:
+        trial = found.trials[-1]
+        text = f"{units.rate(trial.achieved_per_second)} calls/s were served"
+        if trial.overloaded:
+            return f"{text}, fewer than the {units.rate(found.rate_per_second)} that came"
+        return f"{text}, busy {100 * trial.utilization:.0f} % of the time"
+    bound = f"{found.percentile} within {units.seconds(found.latency_bound_seconds)}"
+    if found.highest_rate_per_second is None:
+        return f"no rate with {bound}: {found.highest_rate_reason}"
+    text = f"up to {units.rate(found.highest_rate_per_second)} calls/s with {bound}"
+    if found.failing_rate_per_second is None:
+        return text
+    return f"{text}; {units.rate(found.failing_rate_per_second)} is too many"
+
+
+def _over_time(found: SustainedReport) -> str:
+    slowdown = found.slowdown
+    if slowdown is None:
+        return f"no slow-down can be told: {found.slowdown_reason}"
+    text = f"the last tenth took {_bounded(slowdown, '{:.3g}'.format)} times as long as the first"
+    if found.settled_after_seconds is None:
+        return f"{text}; {found.settled_reason}"
+    return f"{text}; settled after {units.seconds(found.settled_after_seconds)}"
 
 
 def fastest_sentence(results: Sequence[RunResult]) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from profiler.report import table
+from profiler.report import scenario_sentence, table
 from profiler.result import RunResult
 
 # Where nobody watches, a table must not be cut to 80 columns.
@@ -58,6 +58,9 @@ def results(runs: Sequence[RunResult]) -> None:
     out = console()
     for number, text in enumerate(found.footnotes, 1):
         out.print(Text(f"({number}) {text}"))
+    for run in runs:
+        if sentence := scenario_sentence(run):
+            out.print(Text(sentence))
     advice = {flag.name: flag.advice for run in runs for flag in run.flags}
     for name, text in sorted(advice.items()):
         out.print(Text(f"{name}: {text}"))

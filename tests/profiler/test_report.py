@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from profiler.flags import busy_device, single_repetition
-from profiler.report import COLUMNS, fastest_sentence, table
+from profiler.report import COLUMNS, fastest_sentence, scenario_sentence, table
 from profiler.result import (
     Energy,
     EnergyFigure,
     EnergyQuality,
     EnergyScope,
     FailureKind,
+    Interval,
     Memory,
     ModelInfo,
     Provenance,
     RunError,
     RunResult,
     RunStatus,
+    ServerReport,
+    ServerTrial,
+    SustainedReport,
+    Throughput,
 )
 from tests.builders import make_failed, make_latency, make_result
 
@@ -195,3 +202,80 @@ def test_three_models_are_ranked_by_all() -> None:
 def test_a_median_of_zero_divides_nothing() -> None:
     found = fastest_sentence([model(*BIG, 0.01), model(*SMALL, 0.0)])
     assert "mobilenet_v3_large" in found
+
+
+def trial(**changes: Any) -> ServerTrial:
+    values: dict[str, Any] = {
+        "rate_per_second": 50, "achieved_per_second": 49.6, "queries": 500, "abandoned": 0,
+        "utilization": 0.31, "latency_seconds": None, "latency_reason": "few", "backlog_peak": 2,
+        "lateness_seconds": None, "backlog_end": 0, "overloaded": False,
+    }  # fmt: skip
+    return ServerTrial.model_validate(values | changes)
+
+
+def server(**changes: Any) -> ServerReport:
+    values: dict[str, Any] = {
+        "percentile": "p99", "rate_per_second": 50, "latency_bound_seconds": None,
+        "highest_rate_per_second": None, "trials": (trial(),),
+    }  # fmt: skip
+    return ServerReport.model_validate(values | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        (
+            {
+                "offline": Throughput(
+                    blocks=9, items_per_second=Interval(value=120.4, low=118, high=123)
+                )
+            },
+            "120 [118, 123] items/s in 9 blocks",
+        ),
+        ({"server": server()}, "49.6 calls/s were served, busy 31 % of the time"),
+        (
+            {"server": server(trials=(trial(overloaded=True, achieved_per_second=20),))},
+            "20.0 calls/s were served, fewer than the 50.0 that came",
+        ),
+        (
+            {
+                "server": server(
+                    latency_bound_seconds=0.05,
+                    highest_rate_per_second=31.2,
+                    failing_rate_per_second=35,
+                )
+            },
+            "up to 31.2 calls/s with p99 within 50.0 ms; 35.0 is too many",
+        ),
+        (
+            {"server": server(latency_bound_seconds=0.05, highest_rate_reason="too short")},
+            "no rate with p99 within 50.0 ms: too short",
+        ),
+        (
+            {
+                "sustained": SustainedReport(
+                    windows=(),
+                    slowdown=Interval(value=1.2, low=1.1, high=1.3),
+                    settled_after_seconds=12,
+                )
+            },
+            "took 1.2 [1.1, 1.3] times as long as the first; settled after 12.0 s",
+        ),
+        (
+            {
+                "sustained": SustainedReport(
+                    windows=(), slowdown=None, slowdown_reason="short", settled_after_seconds=None
+                )
+            },
+            "no slow-down can be told: short",
+        ),
+    ],
+)
+def test_what_a_scenario_found_in_words(changes: dict[str, Any], said: str | None) -> None:
+    found = scenario_sentence(make_result(**changes))
+    if said is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert said in found
