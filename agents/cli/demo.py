@@ -28,8 +28,8 @@ def demo(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the results to this file.")
     ] = None,
-    max_time: Annotated[float, typer.Option(help="Seconds of measuring per run.")] = 1.5,
-    repetitions: Annotated[int, typer.Option(help="Fresh processes per run.")] = 2,
+    max_time: Annotated[float, typer.Option(help="Seconds of measuring per run.")] = 2.0,
+    repetitions: Annotated[int, typer.Option(help="Fresh processes per run.")] = 3,
 ) -> None:
     """Start a coordinator and an agent here, profile three models, compare, clean up.
 
