@@ -13,14 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from profiler.errors import FleetmarkError
-from tests.benchmarks import device_footprint, fleet_against_local, submit_latency, timed_loop
+from tests.benchmarks import (
+    coverage,
+    device_footprint,
+    fleet_against_local,
+    submit_latency,
+    timed_loop,
+)
 from tests.benchmarks.context import Context, say
 from tests.benchmarks.report import Section, machine, machine_line, markdown
 
 # What wants the machine for itself comes first: the fleet that the others share stays up.
 BENCHMARKS: dict[str, Callable[[Context], Section]] = {
     module.NAME: module.run
-    for module in (timed_loop, device_footprint, submit_latency, fleet_against_local)
+    for module in (timed_loop, coverage, device_footprint, submit_latency, fleet_against_local)
 }
 
 
