@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from profiler.autocorrelation import Correlation, of_percentile
+from profiler.autocorrelation import Correlation, Series, quantile
 from profiler.result import Interval, Latency
 
 if TYPE_CHECKING:
@@ -58,24 +59,33 @@ def independent_size(found: Sequence[Correlation]) -> float:
     return sum(each.effective for each in found) * (NORMAL / student(freedom)) ** 2
 
 
+@lru_cache(maxsize=1024)
 def ranks(n: int, level: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
     """Ranks (1 … n) of the order statistics that bound the percentile; ``None``: n is too small.
 
     The lower rank is the largest ``l`` with ``P(B <= l - 1) <= alpha / 2``, the upper the smallest
     ``u`` with ``P(B >= u) <= alpha / 2``, for ``B`` binomial(n, level).
     """
-    from scipy.special import bdtr
-
     tail = (1 - confidence) / 2
-    spread = 4 + int(6 * math.sqrt(n * level * (1 - level)))
-    centre = int(n * level)
-    grid = np.arange(max(0, centre - spread), min(n, centre + spread) + 1)
-    cumulative = bdtr(grid.astype(np.float64), n, level)
-    below = grid[cumulative <= tail]
-    above = grid[1 - cumulative <= tail]
-    lower = int(below[-1]) + 1 if len(below) else 0
-    upper = int(above[0]) + 1 if len(above) else n + 1
+    below = _last_below(n, level, tail)
+    above = _last_below(n, 1 - level, tail)
+    # P(B >= u) is what 1 - level has at n - u or below.
+    lower, upper = below + 1, n - above
     return (lower, upper) if lower >= 1 and upper <= n else None
+
+
+def _last_below(n: int, level: float, tail: float) -> int:
+    """The largest k with P(B <= k) <= tail, for B binomial(n, level); -1: there is none."""
+    from scipy.special import bdtr, bdtrik
+
+    # The inverse is real-valued and near enough to begin at.
+    near = float(bdtrik(tail, n, level))
+    k = -1 if math.isnan(near) else min(n - 1, math.floor(near))
+    while k >= 0 and bdtr(float(k), n, level) > tail:
+        k -= 1
+    while k < n - 1 and bdtr(float(k + 1), n, level) <= tail:
+        k += 1
+    return k
 
 
 def needed(level: float, confidence: float = CONFIDENCE) -> int:
@@ -84,26 +94,93 @@ def needed(level: float, confidence: float = CONFIDENCE) -> int:
     return math.ceil(math.log(tail) / math.log(max(level, 1 - level)))
 
 
-def bounds(groups: Sequence[Seconds], level: float) -> tuple[float, float] | None:
-    """95 % bounds of the percentile of these iterations, correlation counted.
+class Measured:
+    """Timed iterations of a run, and what its statistics have in common.
 
-    The variance *between* groups is not in them; ``None``: there are too few iterations.
+    Args:
+        groups: one array of seconds per process, in the order of measurement; none is empty.
     """
-    independent = int(independent_size([of_percentile(group, level) for group in groups]))
-    found = ranks(independent, level) if independent else None
-    if found is None:
-        return None
-    ordered = np.sort(np.concatenate(groups))
-    scale = len(ordered) / independent
-    low = ordered[max(0, math.floor(found[0] * scale) - 1)]
-    high = ordered[min(len(ordered), math.ceil(found[1] * scale)) - 1]
-    return float(low), float(high)
 
+    def __init__(self, groups: Sequence[Seconds]) -> None:
+        self.processes = [Series(group) for group in groups]
 
-def between(groups: Sequence[Seconds]) -> float:
-    """Half-width, in seconds, of the 95 % interval that the spread of the medians allows."""
-    medians = np.array([np.median(group) for group in groups])
-    return student(len(groups) - 1) * float(medians.std(ddof=1)) / math.sqrt(len(groups))
+    @cached_property
+    def ordered(self) -> Seconds:
+        """All iterations, from the fastest to the slowest."""
+        if len(self.processes) == 1:
+            return self.processes[0].ordered
+        return np.sort(np.concatenate([process.values for process in self.processes]))
+
+    @cached_property
+    def between(self) -> float:
+        """Half-width of the interval that the spread of the processes' medians allows, relative."""
+        medians = np.array([quantile(p.ordered, PERCENTILES["p50"]) for p in self.processes])
+        if len(medians) == 1 or medians.mean() <= 0:
+            return 0.0
+        spread = float(medians.std(ddof=1) / medians.mean())
+        return student(len(medians) - 1) * spread / math.sqrt(len(medians))
+
+    def effective(self, level: float) -> float:
+        """How many independent iterations would tell as much about this percentile."""
+        return sum(process.correlation(level).effective for process in self.processes)
+
+    def independent(self, level: float) -> Interval | None:
+        """The interval if the iterations were independent: no more than a lower bound of it."""
+        return self._interval(level, len(self.ordered))
+
+    def within(self, level: float) -> Interval | None:
+        """The interval from the iterations alone, their correlation counted.
+
+        The variance *between* processes is not in it; ``None``: there are too few iterations.
+        """
+        correlations = [process.correlation(level) for process in self.processes]
+        return self._interval(level, int(independent_size(correlations)))
+
+    def _interval(self, level: float, independent: int) -> Interval | None:
+        """If these iterations tell as much as so many independent ones."""
+        found = ranks(independent, level) if independent else None
+        if found is None:
+            return None
+        n = len(self.ordered)
+        scale = n / independent
+        value = quantile(self.ordered, level)
+        low = float(self.ordered[max(0, math.floor(found[0] * scale) - 1)])
+        high = float(self.ordered[min(n, math.ceil(found[1] * scale)) - 1])
+        return Interval(value=value, low=min(low, value), high=max(high, value))
+
+    def percentile(self, level: float) -> Percentile:
+        """The percentile of all iterations with its 95 % interval."""
+        inside = self.within(level)
+        if inside is None or inside.low is None or inside.high is None:
+            return Percentile(None, self._too_few(level))
+        if len(self.processes) == 1:
+            return Percentile(inside, None)
+        value = inside.value
+        # What makes one process slower than another makes it so by a factor.
+        apart = value * self.between
+        # The medians' spread holds what is within each process too: for the median itself the
+        # wider of both counts, not their sum.
+        join = max if level == PERCENTILES["p50"] else math.hypot
+        down, up = join(value - inside.low, apart), join(inside.high - value, apart)
+        return Percentile(Interval(value=value, low=max(0.0, value - down), high=value + up), None)
+
+    def median(self) -> Percentile:
+        """The median; where its interval is not known it has no bounds, and the reason says so."""
+        found = self.percentile(PERCENTILES["p50"])
+        if found.interval is not None:
+            return found
+        value = quantile(self.ordered, PERCENTILES["p50"])
+        if len(self.processes) > 1:
+            half = value * self.between
+            low, high = max(0.0, value - half), value + half
+            return Percentile(Interval(value=value, low=low, high=high), None)
+        return Percentile(Interval(value=value, low=None, high=None), found.reason)
+
+    def _too_few(self, level: float) -> str:
+        return (
+            f"{self.effective(level):.0f} effective iterations ({len(self.ordered)} measured); a "
+            f"95 % interval needs {needed(level)} or a few more. Measure for longer (--max-time)"
+        )
 
 
 def percentile(groups: Sequence[Seconds], level: float) -> Percentile:
@@ -113,28 +190,7 @@ def percentile(groups: Sequence[Seconds], level: float) -> Percentile:
         groups: one array of seconds per process, each with at least one iteration.
         level: 0 … 1.
     """
-    values = np.concatenate(groups)
-    value = float(np.quantile(values, level))
-    inside = bounds(groups, level)
-    if inside is None:
-        return Percentile(None, _too_few(groups, level))
-    down, up = max(0.0, value - inside[0]), max(0.0, inside[1] - value)
-    if len(groups) > 1:
-        apart = between(groups)
-        # The medians' spread holds what is within each process too: for the median itself the
-        # wider of both counts, not their sum.
-        join = max if level == PERCENTILES["p50"] else math.hypot
-        down, up = join(down, apart), join(up, apart)
-    return Percentile(Interval(value=value, low=max(0.0, value - down), high=value + up), None)
-
-
-def _too_few(groups: Sequence[Seconds], level: float) -> str:
-    count = sum(map(len, groups))
-    effective = sum(of_percentile(group, level).effective for group in groups)
-    return (
-        f"{effective:.0f} effective iterations ({count} measured); a 95 % interval "
-        f"needs {needed(level)} or a few more. Measure for longer (--max-time)"
-    )
+    return Measured(groups).percentile(level)
 
 
 def median(groups: Sequence[Seconds]) -> Percentile:
@@ -143,15 +199,7 @@ def median(groups: Sequence[Seconds]) -> Percentile:
     A latency that is shown must have a middle, so the value itself is never withheld. With several
     processes their medians alone can bound it, however few iterations each had.
     """
-    found = percentile(groups, PERCENTILES["p50"])
-    if found.interval is not None:
-        return found
-    value = float(np.median(np.concatenate(groups)))
-    if len(groups) > 1:
-        half = between(groups)
-        low, high = max(0.0, value - half), value + half
-        return Percentile(Interval(value=value, low=low, high=high), None)
-    return Percentile(Interval(value=value, low=None, high=None), found.reason)
+    return Measured(groups).median()
 
 
 def relative_half_width(interval: Interval | None) -> float | None:
@@ -172,13 +220,14 @@ def summarise(groups: Sequence[Seconds]) -> Latency:
     Args:
         groups: seconds, one array per process in the order of measurement; none is empty.
     """
-    values = np.concatenate(groups)
-    found = {name: percentile(groups, level) for name, level in PERCENTILES.items()}
-    found["p50"] = median(groups)
-    middle = float(np.median(values))
+    measured = Measured(groups)
+    values = measured.ordered
+    found = {name: measured.percentile(level) for name, level in PERCENTILES.items()}
+    found["p50"] = measured.median()
+    middle = quantile(values, PERCENTILES["p50"])
     return Latency(
         n=len(values),
-        n_effective=sum(of_percentile(group, 0.5).effective for group in groups),
+        n_effective=measured.effective(PERCENTILES["p50"]),
         mean=float(values.mean()),
         minimum=float(values.min()),
         maximum=float(values.max()),

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from profiler import stats
-from profiler.autocorrelation import of_percentile
 from profiler.spec import StopSpec
 
-# An autocorrelation time that rests on fewer degrees of freedom is a guess, whatever the width.
-LEAST_FREEDOM = 8.0
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# The relative standard error of an autocorrelation time is the root of 2 over its degrees of
+# freedom (Sokal 1997, equation 3.19): here a sixth, which is a twelfth of the interval's width. An
+# interval that is narrow on less evidence is often one whose slower mode has not been seen yet.
+LEAST_FREEDOM = 72.0
 
 
 class Verdict(NamedTuple):
-    """Whether enough was measured, and the half-width that was reached, relative to the value."""
+    """Whether enough was measured, and the half-width that was reached, relative to the value.
+
+    Where not even independent iterations would do, or too little is known of their correlation, the
+    half-width is the one that independent ones would have.
+    """
 
     enough: bool
     half_width: float | None
@@ -38,17 +46,24 @@ def next_check(spec: StopSpec, n: int) -> int:
     return max(n + 1, math.ceil(n * spec.growth))
 
 
-def judge(latencies: Sequence[float], spec: StopSpec) -> Verdict:
+def judge(latencies: Sequence[float] | NDArray[np.float64], spec: StopSpec) -> Verdict:
     """Whether these iterations of one process are enough.
 
     Args:
         latencies: seconds, in measured order.
         spec: the goal.
     """
-    values = np.asarray(latencies, dtype=np.float64)
+    measured = stats.Measured([np.asarray(latencies, dtype=np.float64)])
     level = stats.PERCENTILES[spec.percentile]
-    found = stats.percentile([values], level).interval
-    half = stats.relative_half_width(found)
-    if half is None or of_percentile(values, level).freedom < LEAST_FREEDOM:
+    goal = spec.relative_half_width
+    # Correlation only widens: most looks end here, without the cost of finding it. Equal latencies
+    # have an interval of no width, and with the goal 0 are measured on all the same.
+    half = stats.relative_half_width(measured.independent(level))
+    if half is None or half > goal or goal == 0:
         return Verdict(enough=False, half_width=half)
-    return Verdict(enough=half <= spec.relative_half_width, half_width=half)
+    # The median's first: a tail's is found from it, and never rests on more.
+    for each in (stats.PERCENTILES["p50"], level):
+        if measured.processes[0].correlation(each).freedom < LEAST_FREEDOM:
+            return Verdict(enough=False, half_width=half)
+    half = stats.relative_half_width(measured.percentile(level).interval)
+    return Verdict(enough=half is not None and half <= goal, half_width=half)

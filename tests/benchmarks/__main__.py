@@ -14,6 +14,7 @@ from typing import Any
 
 from profiler.errors import FleetmarkError
 from tests.benchmarks import (
+    coverage,
     device_footprint,
     fleet_against_local,
     reality,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
     module.NAME: module.run
     for module in (
         timed_loop,
+        coverage,
         peers,
         reality,
         device_footprint,
