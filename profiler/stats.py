@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CONFIDENCE = 0.95
 NORMAL = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
+# exp() of it is a factor of a million; an interval that wide says that nothing is known.
+_LARGEST_LOG = 14.0
 TUKEY_FENCE = 1.5  # times the interquartile range: Tukey, "Exploratory Data Analysis", 1977
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -113,12 +115,22 @@ class Measured:
 
     @cached_property
     def between(self) -> float:
-        """Half-width of the interval that the spread of the processes' medians allows, relative."""
+        """Half-width of the interval that the spread of the processes' medians allows.
+
+        Of the logarithm: what makes one process slower than another makes it so by a factor, and a
+        latency's lower bound lies above 0 however far the processes are apart.
+        """
         medians = np.array([quantile(p.ordered, PERCENTILES["p50"]) for p in self.processes])
-        if len(medians) == 1 or medians.mean() <= 0:
+        if len(medians) == 1 or medians.min() <= 0:
             return 0.0
-        spread = float(medians.std(ddof=1) / medians.mean())
+        spread = float(np.log(medians).std(ddof=1))
         return student(len(medians) - 1) * spread / math.sqrt(len(medians))
+
+    def _apart(self, value: float) -> tuple[float, float]:
+        """How far below and above the value that interval reaches, in seconds."""
+        # Two processes that have nothing to do with each other; more is no number.
+        half = min(self.between, _LARGEST_LOG)
+        return value * -math.expm1(-half), value * math.expm1(half)
 
     def effective(self, level: float) -> float:
         """How many independent iterations would tell as much about this percentile."""
@@ -156,12 +168,11 @@ class Measured:
         if len(self.processes) == 1:
             return Percentile(inside, None)
         value = inside.value
-        # What makes one process slower than another makes it so by a factor.
-        apart = value * self.between
+        below, above = self._apart(value)
         # The medians' spread holds what is within each process too: for the median itself the
         # wider of both counts, not their sum.
         join = max if level == PERCENTILES["p50"] else math.hypot
-        down, up = join(value - inside.low, apart), join(inside.high - value, apart)
+        down, up = join(value - inside.low, below), join(inside.high - value, above)
         return Percentile(Interval(value=value, low=max(0.0, value - down), high=value + up), None)
 
     def median(self) -> Percentile:
@@ -171,9 +182,8 @@ class Measured:
             return found
         value = quantile(self.ordered, PERCENTILES["p50"])
         if len(self.processes) > 1:
-            half = value * self.between
-            low, high = max(0.0, value - half), value + half
-            return Percentile(Interval(value=value, low=low, high=high), None)
+            below, above = self._apart(value)
+            return Percentile(Interval(value=value, low=value - below, high=value + above), None)
         return Percentile(Interval(value=value, low=None, high=None), found.reason)
 
     def _too_few(self, level: float) -> str:

@@ -207,3 +207,27 @@ def test_low_value_and_high_are_in_order(values: Trace) -> None:
         assert found.p50.low is None
     for name in stats.PERCENTILES:
         assert getattr(found, name) is not None or getattr(found, f"{name}_reason")
+
+
+def test_processes_far_apart_give_a_wide_interval_above_zero() -> None:
+    rng = np.random.default_rng(2)
+    groups = [level * independent(rng, 500) for level in (0.010, 0.021, 0.019)]
+    found = stats.summarise(groups)
+    assert found.p50 is not None
+    assert found.p50.low is not None
+    assert found.p50.high is not None
+    assert 0 < found.p50.low < 0.010
+    assert found.p50.high > 0.021
+    # By a factor, and so as far up as down.
+    assert found.p50.high / found.p50.value == pytest.approx(
+        found.p50.value / found.p50.low, rel=1e-6
+    )
+
+
+def test_processes_of_one_call_each_still_bound_their_median() -> None:
+    found = stats.summarise([np.array([value]) for value in (1.00, 1.01, 0.99, 1.02, 0.98)])
+    assert found.p50 is not None
+    assert found.p50.low is not None
+    assert found.p50.high is not None
+    assert 0.97 < found.p50.low < 1.0 < found.p50.high < 1.03
+    assert found.p90 is None
