@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from profiler.result import Contention, Flag, Interval, Latency, Sentinel
 from profiler.spec import StopSpec
 
@@ -14,6 +16,18 @@ DRIFT = 0.02
 # Above this share of the iterations in disturbed blocks, the figure is the neighbours' too.
 DISTURBED_SHARE = 0.05
 _DEFAULT_STOP = StopSpec()
+
+
+def joined(found: Iterable[Flag | None]) -> tuple[Flag, ...]:
+    """One flag of each name, in the order of their first; details of several are put together."""
+    by_name: dict[str, Flag] = {}
+    for flag in found:
+        if flag is None:
+            continue
+        first = by_name.get(flag.name)
+        details = flag.detail if first is None else f"{first.detail}; {flag.detail}"
+        by_name[flag.name] = (first or flag).model_copy(update={"detail": details})
+    return tuple(by_name.values())
 
 
 def single_repetition() -> Flag:

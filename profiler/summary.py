@@ -112,7 +112,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         sensors_absent=trace.absent if trace else (),
         sampler=trace.report if trace else None,
         clock_overhead_seconds=max(report.clock_overhead_seconds for report in reports),
-        flags=tuple(flag for flag in raised if flag),
+        flags=flags.joined(raised),
         environment=read_environment(),
         phases_seconds=command.prepared.phases_seconds
         | {

@@ -76,3 +76,12 @@ def test_the_clock_is_flagged_above_a_thousandth(
     assert (found is not None) is flagged
     if found is not None:
         assert "100 ns" in found.detail
+
+
+def test_two_of_one_name_are_one_flag_with_both_details() -> None:
+    found = flags.joined(
+        [flags.busy_device(0.5), None, flags.single_repetition(), flags.busy_device(0.25)]
+    )
+    assert [flag.name for flag in found] == ["busy_device", "single_repetition"]
+    assert "50 %" in found[0].detail
+    assert "25 %" in found[0].detail
