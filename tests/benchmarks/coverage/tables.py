@@ -74,7 +74,7 @@ def _ours(tally: Tally) -> tuple[str, ...]:
 
 
 def _percent(share: Share) -> str:
-    return NONE if share.value is None else f"{100 * share.value:.0f}"
+    return NONE if share.value is None else f"{100 * share.value:.3g}"
 
 
 def _half(tally: Tally) -> str:
