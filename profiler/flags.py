@@ -46,7 +46,15 @@ def not_steady(repetitions: int, seconds: float) -> Flag:
     )
 
 
-def not_converged(latency: Latency, stop: StopSpec = _DEFAULT_STOP) -> Flag | None:
+def not_converged(
+    latency: Latency, stop: StopSpec = _DEFAULT_STOP, *, evident: bool = True
+) -> Flag | None:
+    """Args:
+    latency: of the run.
+    stop: what was asked for.
+    evident: whether a narrow interval can be believed: one process that was cut before the stop
+        rule was content may only look so.
+    """
     interval: Interval | None = getattr(latency, stop.percentile)
     if interval is not None and interval.value <= 0:
         return None
@@ -54,8 +62,10 @@ def not_converged(latency: Latency, stop: StopSpec = _DEFAULT_STOP) -> Flag | No
     if half is None:
         reason = getattr(latency, f"{stop.percentile}_reason")
         detail = reason or f"{stop.percentile} has no interval"
-    elif half <= stop.relative_half_width or stop.relative_half_width == 0:
+    elif stop.relative_half_width == 0 or (half <= stop.relative_half_width and evident):
         return None
+    elif half <= stop.relative_half_width:
+        detail = f"±{100 * half:.1f} % is narrow, but too few iterations are behind it to be sure"
     else:
         detail = (
             f"the 95 % interval of {stop.percentile} is ±{100 * half:.1f} %, wider than "

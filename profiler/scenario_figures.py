@@ -72,7 +72,9 @@ def _closed_loop(command: Summarise, spec: RunSpec, iterations: Iterations) -> F
     groups, clock = without_clock(iterations.timed_groups(), overhead)
     latency = stats.summarise(groups)
     seconds = float(sum(group.sum() for group in groups))
-    raised = (clock, flags.not_converged(latency, spec.stop))
+    reports = [each.report for each in command.repeated]
+    evident = len(reports) > 1 or reports[0].converged
+    raised = (clock, flags.not_converged(latency, spec.stop, evident=evident))
     return Figures(
         latency=latency,
         calls=latency.n,

@@ -23,6 +23,7 @@ from profiler.api import entry as api
 from profiler.errors import InputError
 from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.local_run import LocalRun, measure_here
+from profiler.pool import WorkerPool
 from profiler.result import FailureKind, Flag, RunError, RunResult, RunStatus, StartMethod
 from profiler.samples import FILE_NAME, Iterations
 from profiler.spec import RunSpec, Runtime
@@ -232,13 +233,14 @@ def test_progress_goes_where_it_is_wanted(
     assert err.split("\r")[-2].strip() == ""
 
 
-def fake_worker(result: RunResult, raw: Iterations | None) -> Callable[..., RunResult]:
-    def run(request: WorkerRequest, **options: Any) -> RunResult:
+def fake_worker(result: RunResult, raw: Iterations | None) -> Callable[..., list[RunResult]]:
+    def run(requests: list[WorkerRequest], pool: WorkerPool, **options: Any) -> list[RunResult]:
+        (request,) = requests
         assert request.work_dir.is_dir()
         if raw is not None:
             raw.save(request.work_dir / FILE_NAME)
-        kept.append((request, options))
-        return result
+        kept.append((request, options | {"kind": pool.kind(request.spec)}))
+        return [result]
 
     kept: list[tuple[WorkerRequest, dict[str, Any]]] = []
     run.kept = kept  # type: ignore[attr-defined]
@@ -249,12 +251,12 @@ def test_a_local_run_keeps_the_iterations_and_no_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     worker = fake_worker(make_result(), RAW)
-    monkeypatch.setattr(local_run, "run_worker", worker)
+    monkeypatch.setattr(local_run, "measure", worker)
     spec = make_spec()
     result, raw = measure_here(spec, tmp_path / "m", cache_dir=tmp_path / "c", python="py")
     (request, options), *rest = worker.kept  # type: ignore[attr-defined]
     assert not rest
-    assert (request.spec, request.model_path, request.cache_dir, options["python"]) == (
+    assert (request.spec, request.model_path, request.cache_dir, options["kind"].python) == (
         spec, tmp_path / "m", tmp_path / "c", "py",
     )  # fmt: skip
     assert result.status is RunStatus.SUCCEEDED
@@ -266,7 +268,7 @@ def test_a_local_run_keeps_the_iterations_and_no_files(
 def test_a_run_that_failed_has_no_iterations(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(local_run, "run_worker", fake_worker(make_failed(ERROR), None))
+    monkeypatch.setattr(local_run, "measure", fake_worker(make_failed(ERROR), None))
     assert measure_here(make_spec(), None, cache_dir=tmp_path).iterations is None
 
 

@@ -202,7 +202,7 @@ def test_weights_that_no_onnx_file_holds(tmp_path: Path, monkeypatch: pytest.Mon
 
 def key(model: ArchitectureRef | ArtifactRef = SQUEEZENET, **changes: Any) -> str:
     options = {"inputs": None, "batch_size": 1, "precision": Precision.FP32, **changes}
-    return convert._key(model, **options)
+    return convert._key(model, **{"resolution": None} | options)
 
 
 def test_what_the_key_depends_on() -> None:

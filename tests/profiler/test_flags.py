@@ -6,6 +6,7 @@ import pytest
 
 from profiler import flags
 from profiler.result import Flag, Interval
+from profiler.spec import StopSpec
 from tests.builders import make_latency
 
 
@@ -48,6 +49,15 @@ def test_a_median_without_an_interval_of_its_own_has_not_converged() -> None:
     assert flag is not None
     assert reason in flag.detail
     assert "wider than" not in flag.detail
+
+
+def test_a_narrow_interval_of_one_short_process_is_not_believed() -> None:
+    narrow = make_latency(width=0.005)
+    assert flags.not_converged(narrow) is None
+    found = flags.not_converged(narrow, evident=False)
+    assert found is not None
+    assert "too few iterations" in found.detail
+    assert flags.not_converged(narrow, StopSpec(relative_half_width=0), evident=False) is None
 
 
 def test_a_median_of_zero_cannot_be_judged() -> None:
