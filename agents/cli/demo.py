@@ -11,6 +11,7 @@ import typer
 
 from agents.cli import show
 from agents.cli.local_fleet import local_fleet
+from agents.cli.ordering import as_asked
 from agents.cli.progress import follow_job
 from agents.client import Client
 from agents.messages import Axes, JobRequest, RunList
@@ -79,6 +80,4 @@ def _submit(client: Client, name: str, max_time: float, repetitions: int) -> str
 
 def _follow(client: Client, job_id: str) -> list[RunResult]:
     found = follow_job(client, job_id)
-    order = {run.id: place for place, run in enumerate(found.runs)}
-    results = client.runs(limit=100, job_id=job_id).runs
-    return sorted(results, key=lambda result: order[result.run_id])
+    return as_asked(found, client.runs(limit=100, job_id=job_id).runs)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from agents.cli import arguments, connection, measurement, options, show
+from agents.cli.ordering import as_asked
 from agents.cli.progress import follow_job
 from agents.client import Client
 from agents.messages import Axes, Device, JobRequest, RunState
@@ -170,8 +171,7 @@ def finish(client: Client, job_id: str, *, as_json: bool) -> None:
         )
         raise
     results = client.runs(limit=1000, job_id=job_id)
-    order = {run.id: place for place, run in enumerate(found.runs)}
-    ordered = sorted(results.runs, key=lambda result: order.get(result.run_id, 0))
+    ordered = as_asked(found, results.runs)
     if as_json:
         show.json_out(results.model_copy(update={"runs": tuple(ordered)}))
     else:

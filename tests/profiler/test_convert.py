@@ -212,6 +212,8 @@ def test_what_the_key_depends_on() -> None:
         key(SQUEEZENET.model_copy(update={"seed": 1})),
         key(RESNET),
         key(precision=Precision.FP16),
+        key(resolution=(160, 160)),
+        key(resolution=(160, 128)),
         key(inputs=(image,)),
         key(inputs=(image.model_copy(update={"shape": (1, 3, 64, 32)}),)),
         key(artifact(Path("m.pt2"))),
