@@ -18,6 +18,7 @@ from tests.benchmarks import (
     device_footprint,
     fleet_against_local,
     reality,
+    run_cost,
     submit_latency,
     timed_loop,
 )
@@ -33,6 +34,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
         coverage,
         peers,
         reality,
+        run_cost,
         device_footprint,
         submit_latency,
         fleet_against_local,
