@@ -63,6 +63,8 @@ def _measured(
     cache = context.directory / "run-cost-cache"
     cold, warm, results = [], [], []
     with WorkerPool() as pool:
+        # Both convert once, and do not count.
+        _command(cache, runtime, 0.2)
         _warm(pool, cache, context.directory, runtime, 0.2, "lead-in")
         for number in range(rounds):
             say(f"{NAME}: {runtime}, {number + 1}/{rounds}")
