@@ -95,6 +95,7 @@ class MemoryMeasured(Frozen):
     memory: Memory | None
     reason: str | None
     seconds: float
+    spent: bool = False
 
 
 class MeasureOverhead(Frozen):

@@ -156,7 +156,8 @@ class Runner:
                 memory = measure_memory(engine, load)
         except RunFailure as error:
             reason = str(error)
-        return MemoryMeasured(memory=memory, reason=reason, seconds=perf_counter() - start)
+        seconds = perf_counter() - start
+        return MemoryMeasured(memory=memory, reason=reason, seconds=seconds, spent=self.spent)
 
     def _overhead(self, command: MeasureOverhead) -> OverheadMeasured:
         engine = self._engine(command.request.spec.runtime)

@@ -161,6 +161,8 @@ class _Run:
         memory = self._guarded(MeasureMemory(request=self.request, prepared=self._prepared))
         if not isinstance(memory, MemoryMeasured):
             return
+        if memory.spent:
+            self._workers.end(self._kind)
         answer = self._guarded(
             Summarise(
                 request=self.request,

@@ -47,6 +47,8 @@ class FakeModel:
 
 
 class FakeAdapter:
+    forkable = True
+
     def __init__(self, call: Callable[[], Any]) -> None:
         self._call = call
 

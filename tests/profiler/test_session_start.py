@@ -91,3 +91,33 @@ def test_what_a_model_writes_to_the_channel_is_dropped(tmp_path: Path) -> None:
     answer = tmp_path / "answer-0"
     answer.write_text('garbage\n{"kind":"progress","phase":"?"}\n' + answer.read_text())
     assert run_worker(request_in(tmp_path), python=python).error is None
+
+
+def test_a_worker_that_was_used_up_is_replaced(tmp_path: Path) -> None:
+    """An engine that cannot be forked: each answer is another interpreter's first and last."""
+    make_worker(tmp_path, [], make_result())
+    for number, answer in ((1, "repeated"), (2, "memory_measured")):
+        file = tmp_path / f"answer-{number}"
+        text = file.read_text().replace('"spent":false', '"spent":true')
+        assert answer in text
+        file.write_text(text)
+    program = tmp_path / "python"
+    names = ["prepare", "repeat", "measure_memory", "summarise"]
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import json, os, sys\n"
+        "for line in sys.stdin:\n"
+        "    kind = json.loads(line)['kind']\n"
+        f"    number = {names!r}.index(kind)\n"
+        f"    open({str(tmp_path / 'log')!r}, 'a').write(f'{{kind}} {{os.getpid()}}\\n')\n"
+        f"    answer = open({str(tmp_path)!r} + f'/answer-{{number}}', 'rb').read()\n"
+        "    os.write(int(sys.argv[-1]), answer)\n"
+        "    if kind in ('repeat', 'measure_memory'): break\n"
+    )
+    found = run_worker(request_in(tmp_path), python=str(program))
+    assert found.error is None
+    log = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert [kind for kind, _ in log] == names
+    pids = [pid for _, pid in log]
+    assert pids[0] == pids[1]
+    assert len(set(pids)) == 3

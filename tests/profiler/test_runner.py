@@ -1,0 +1,105 @@
+"""What the worker does for a command; its engine is a stand-in, its processes are real."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from profiler.base import Frozen
+from profiler.commands import MeasureMemory, MemoryMeasured, Prepared, Repeat, Repeated
+from profiler.events import WorkerRequest
+from profiler.forked import call_in_child
+from profiler.result import StartMethod
+from profiler.runner import Runner
+from profiler.samples import Recording
+from profiler.spec import Runtime
+from profiler.summary import samples_path
+from tests.builders import make_spec
+from tests.fake_model import FakeAdapter
+
+PREPARED = Prepared(converted=None, preflight=None, phases_seconds={})
+
+
+class _Seen(Frozen):
+    repeated: Repeated
+    spent: bool
+    worker: int
+    model: int
+
+
+def request(work: Path) -> WorkerRequest:
+    spec = make_spec(
+        runtime=Runtime.ONNXRUNTIME, repetitions=2, sample_hertz=0, stop={"min_seconds": 0.05}
+    )
+    return WorkerRequest(run_id="run1", device="here", spec=spec, cache_dir=work, work_dir=work)
+
+
+def runner(adapter: Any) -> Runner:
+    found = Runner(lambda _: None)
+    found._engines[Runtime.ONNXRUNTIME] = adapter
+    return found
+
+
+def repeated(work: Path, *, forkable: bool) -> _Seen:
+    """One repetition by a worker, which is a child of the test: an unforkable engine runs in it."""
+    pids = work / "pid"
+
+    def call() -> None:
+        pids.write_text(str(os.getpid()))
+        time.sleep(0.001)
+
+    adapter = FakeAdapter(call)
+    adapter.forkable = forkable
+
+    def worker() -> _Seen:
+        subject = runner(adapter)
+        answer = subject.carry_out(
+            Repeat(
+                request=request(work), prepared=PREPARED, index=1, position=3, budget_seconds=0.3
+            )
+        )
+        assert isinstance(answer, Repeated)
+        return _Seen(
+            repeated=answer,
+            spent=subject.spent,
+            worker=os.getpid(),
+            model=int(pids.read_text()),
+        )
+
+    return call_in_child(worker, _Seen, "the worker")
+
+
+def test_a_repetition_is_forked_from_a_worker_that_stays(tmp_path: Path) -> None:
+    found = repeated(tmp_path, forkable=True)
+    assert found.repeated.report.figures.start_method is StartMethod.FORK
+    assert found.model != found.worker
+    assert not found.spent
+    assert not found.repeated.spent
+    assert found.repeated.report.figures.position == 3
+    assert len(Recording.load(samples_path(tmp_path, 1)).iterations) > 0
+
+
+def test_an_engine_that_cannot_be_forked_uses_its_worker_up(tmp_path: Path) -> None:
+    found = repeated(tmp_path, forkable=False)
+    assert found.repeated.report.figures.start_method is StartMethod.SPAWN
+    assert found.model == found.worker
+    assert found.spent
+    assert found.repeated.spent
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no more"), MemoryError()])
+def test_a_memory_pass_that_fails_costs_the_memory_only(tmp_path: Path, error: Exception) -> None:
+    def call() -> None:
+        raise error
+
+    answer = runner(FakeAdapter(call)).carry_out(
+        MeasureMemory(request=request(tmp_path), prepared=PREPARED)
+    )
+    assert isinstance(answer, MemoryMeasured)
+    assert answer.memory is None
+    assert answer.reason
+    assert type(error).__name__ in answer.reason
