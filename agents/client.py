@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
-import httpx
 from pydantic import ValidationError
 
 from agents.messages import (
@@ -28,9 +27,12 @@ from profiler.errors import FleetmarkError, InputError
 from profiler.result import RunResult
 from profiler.spec import ArtifactRef
 
+if TYPE_CHECKING:  # imported where it is used: a run on this machine alone needs no HTTP
+    import httpx
+
 TIMEOUT_SECONDS = 20.0
 # A model may take minutes over a slow link; what counts is that bytes keep moving.
-UPLOAD_TIMEOUT = httpx.Timeout(TIMEOUT_SECONDS, write=120.0, read=300.0)
+UPLOAD_WRITE_SECONDS, UPLOAD_READ_SECONDS = 120.0, 300.0
 CHUNK_BYTES = 1 << 20
 
 Answer = TypeVar("Answer", bound=Frozen)
@@ -54,6 +56,8 @@ def _checked_url(text: str) -> httpx.URL:
     """Raises:
     InputError: it is no URL of a host.
     """
+    import httpx
+
     remedy = "Write http://HOST:PORT"
     try:
         url = httpx.URL(text)
@@ -99,6 +103,8 @@ class Client:
     """
 
     def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+        import httpx
+
         self.url = url.rstrip("/")
         if not token.isascii() or not token.isprintable():
             raise FleetmarkError("the token has characters that no token of a coordinator has")
@@ -143,6 +149,8 @@ class Client:
         timeout: httpx.Timeout | float = TIMEOUT_SECONDS,
         media_type: str = "application/json",
     ) -> httpx.Response:
+        import httpx
+
         try:
             response = self._http.request(
                 method,
@@ -183,12 +191,16 @@ class Client:
                 while chunk := file.read(CHUNK_BYTES):
                     yield chunk
 
+        import httpx
+
         response = self._send(
             "POST",
             "/api/v1/models",
             content=chunks(),
             params={"name": path.name},
-            timeout=UPLOAD_TIMEOUT,
+            timeout=httpx.Timeout(
+                TIMEOUT_SECONDS, write=UPLOAD_WRITE_SECONDS, read=UPLOAD_READ_SECONDS
+            ),
             media_type="application/octet-stream",
         )
         return self._parse(response, ArtifactRef)

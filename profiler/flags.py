@@ -14,7 +14,7 @@ BUSY_SHARE = 0.05
 # The sentinel before and after a repetition differ by more than this: the device's speed wandered.
 DRIFT = 0.02
 # Above this share of the iterations in disturbed blocks, the figure is the neighbours' too.
-DISTURBED_SHARE = 0.05
+MOST_DISTURBED = 0.05
 _DEFAULT_STOP = StopSpec()
 
 
@@ -128,7 +128,7 @@ def drift(sentinel: Sentinel | None) -> Flag | None:
 
 
 def disturbed(contention: Contention | None) -> Flag | None:
-    if contention is None or contention.disturbed_share <= DISTURBED_SHARE:
+    if contention is None or contention.disturbed_share <= MOST_DISTURBED:
         return None
     return Flag(
         name="disturbed",

@@ -45,8 +45,11 @@ _FOLLOWS = {
     ),
 }  # fmt: skip
 
-# Flags that say nothing of latency: they warn of memory and energy figures.
-OTHER_FIGURES = frozenset({"memory_pass_failed", "energy_disagree", "idle_power_drift"})
+# Flags that say nothing of latency: they warn of memory and energy figures. And one that says only
+# how wide the interval is, which the comparison's own interval holds already.
+OTHER_FIGURES = frozenset(
+    {"memory_pass_failed", "energy_disagree", "idle_power_drift", "not_converged"}
+)
 
 
 class Difference(Frozen):

@@ -210,6 +210,12 @@ def test_flags_of_other_figures_do_not_matter() -> None:
     assert comparable(measured(), measured(flags=(flags.memory_pass_failed("crashed"),))) == ()
 
 
+def test_a_wide_interval_of_one_side_stands_in_nobodys_way() -> None:
+    wide = flags.not_converged(make_latency(width=0.5))
+    assert wide is not None
+    assert comparable(measured(), measured(flags=(wide,))) == ()
+
+
 def test_an_environment_that_nobody_recorded_is_not_equal() -> None:
     unknown = measured(environment=None, environment_reason="the agent was lost")
     for old, new in ((unknown, measured()), (measured(), unknown), (unknown, unknown)):
