@@ -114,6 +114,10 @@ def _child(function: Callable[[], Answer], writer: int) -> None:
     code = 1
     try:
         die_with_parent()
+        # The parent's own input is not the model's to read: the worker's next command is in it.
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
         try:
             message = b"+" + function().model_dump_json().encode()
         except BaseException as error:  # noqa: BLE001 - all of it goes to the parent, typed

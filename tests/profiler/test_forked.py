@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -233,3 +234,21 @@ def test_subprocess_codes_are_described_alike(code: int, kind: type, text: str) 
     found = describe_code(code, "the worker")
     assert type(found) is kind
     assert text in str(found)
+
+
+def test_what_the_parent_is_told_is_not_the_childs_to_read() -> None:
+    program = (
+        "import os, sys\n"
+        "from profiler.base import Frozen\n"
+        "from profiler.forked import call_in_child\n"
+        "class Seen(Frozen):\n"
+        "    count: int\n"
+        "print(call_in_child(lambda: Seen(count=len(os.read(0, 100))), Seen, 'it').count)\n"
+        "print(call_in_child(lambda: Seen(count=len(sys.stdin.read())), Seen, 'it').count)\n"
+        "print(sys.stdin.readline().strip())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input="the next command\n", capture_output=True,
+        text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:3] == ["0", "0", "the next command"], done.stderr
