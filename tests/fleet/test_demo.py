@@ -64,7 +64,8 @@ def test_demo_profiles_the_pair_and_says_which_is_fastest(tmp_path: Path) -> Non
     said = (tmp_path / "demo.log").read_text().splitlines()[-1]
     # Computed from the results, not written beforehand.
     assert said.startswith(f"{fastest['model']} in {fastest['runtime']} on this-machine")
-    assert "predict" in said
+    # Whether they foretold it depends on what the intervals tell apart; that is tested on its own.
+    assert "The parameter counts (" in said
     assert processes_of(tmp_path) == []
 
 
