@@ -103,6 +103,18 @@ def test_a_bound_below_the_service_time_is_told_without_a_single_call() -> None:
     assert "without any queue" in report.highest_rate_reason
 
 
+def test_a_handful_of_calls_that_are_all_too_slow_is_enough_to_say_so() -> None:
+    """On a busy device the warm-up may be five calls, of which no percentile has an interval."""
+    device = SimulatedDevice(MILLISECOND)
+    server = Server(device.call, None, seed=0, clock=device.clock, wait_until=device.wait_until)
+    service = np.array([0.004, 0.001, 0.02, 0.009, 0.003])
+    goal = Goal(percentile="p50", bound_seconds=0.0009, seconds=10)
+    found = search(server.offer, service, goal, device.clock)
+    assert found.served is None
+    assert found.report.highest_rate_reason is not None
+    assert "the fastest of 5 calls alone, without any queue" in found.report.highest_rate_reason
+
+
 def test_a_bound_that_not_even_a_lonely_call_meets_gives_a_reason() -> None:
     """Calls in a row looked fast enough, but each one after a pause is slow."""
 
