@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 
 from profiler.pool import WorkerPool
+
+log = logging.getLogger(__name__)
 
 Task = Callable[[WorkerPool], None]
 
@@ -28,7 +31,7 @@ class Bench(threading.Thread):
         self._tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
 
     def do(self, task: Task) -> None:
-        """Queue a task; it must not raise."""
+        """Queue a task. What it raises is logged, and is nobody's answer."""
         self._tasks.put(task)
 
     def run(self) -> None:
@@ -41,5 +44,10 @@ class Bench(threading.Thread):
                 pool.close()
                 warm = False
                 continue
-            task(pool)
+            try:
+                task(pool)
+            except Exception:
+                # Whatever it was, the next task must still find its thread: a full disk, say, under
+                # the result of a run that had failed.
+                log.exception("a task of the bench raised")
             warm = True

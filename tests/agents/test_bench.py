@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import cast
 
+import pytest
+
 from agents.device.bench import Bench
 from profiler.pool import WorkerPool
 
@@ -54,3 +56,17 @@ def test_what_waits_is_let_go_when_nothing_comes() -> None:
     again = threading.Event()
     subject.do(lambda _pool: again.set())
     assert again.wait(20)
+
+
+def test_a_task_that_raises_is_not_the_last(caplog: pytest.LogCaptureFixture) -> None:
+    subject, made = bench(keep_warm=60)
+    done = threading.Event()
+
+    def broken(_pool: WorkerPool) -> None:
+        raise OSError(28, "No space left on device")
+
+    subject.do(broken)
+    subject.do(lambda _pool: done.set())
+    assert done.wait(20)
+    assert "No space left on device" in caplog.text
+    assert len(made) == 1
