@@ -56,7 +56,8 @@ class Repeat(Frozen):
     """Measure once, in a fresh process.
 
     Attributes:
-        budget_seconds: for warm-up and timed iterations.
+        budget_seconds: for loading, warm-up and timed iterations.
+        least_seconds: for warm-up and timed iterations, however long the loading took.
         position: among the repetitions of all runs that take turns.
         server_rate_per_second: what the first repetition's search has found.
     """
@@ -67,6 +68,7 @@ class Repeat(Frozen):
     index: int
     position: int
     budget_seconds: float
+    least_seconds: float
     server_rate_per_second: float | None = None
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import Field
+
 from profiler.base import Frozen
 from profiler.result import InputInfo, RepetitionFigures, ServerReport
 from profiler.spec import Scenario, ServerSpec, StopSpec, WarmupSpec
+
+# A repetition warms up and measures for at least this part of its equal share of the time.
+LEAST_SHARE = 0.5
+# Calls of the memory pass: engines grow their arenas over the first ones.
+MEMORY_CALLS = 3
 
 
 class Plan(Frozen):
     """One repetition's share of the run.
 
     Attributes:
-        budget_seconds: for warm-up and timed iterations.
+        budget_seconds: for loading, warm-up and timed iterations.
+        least_seconds: for warm-up and timed iterations, however long the loading took.
         server_rate_per_second: what another repetition's search has found; it is offered here.
         samples_path: gets the raw data.
         position: among the repetitions of all configurations that are measured together.
@@ -22,6 +30,7 @@ class Plan(Frozen):
     index: int
     repetitions: int
     budget_seconds: float
+    least_seconds: float = Field(gt=0)
     warmup: WarmupSpec
     stop: StopSpec = StopSpec()
     sentinel: bool = True

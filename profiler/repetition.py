@@ -12,7 +12,7 @@ from profiler.blocks import BLOCK_NS
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.memory import read_host_memory, reset_peak
-from profiler.plan import LoadedFacts, Plan, RepetitionReport
+from profiler.plan import MEMORY_CALLS, LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, Memory, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.sentinel import ConvolutionWork, Sentinel
@@ -23,8 +23,6 @@ from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_steady
 WARMUP_SHARE = 0.4
 # A window of the warm-up takes no more than this share of the time that the warm-up may take.
 WINDOW_SHARE = 0.25
-# Calls of the memory pass: engines grow their arenas over the first ones.
-MEMORY_CALLS = 3
 
 Emit = Callable[[ProgressEvent], None]
 
@@ -104,8 +102,8 @@ def repeat(
     Raises:
         RunFailure: the model does not load or does not run.
     """
+    began = before_load = perf_counter()
     emit(_at(Phase.LOADING, plan))
-    before_load = perf_counter()
     loaded = adapter.load(request)
     load_seconds = perf_counter() - before_load
     first_seconds = _first_call(loaded)
@@ -116,6 +114,7 @@ def repeat(
     gc.disable()
     sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
     begin = perf_counter()
+    plan = _after_loading(plan, begin - began)
     warmup, steady = _warm_up(loaded, plan, emit)
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
@@ -151,6 +150,12 @@ def repeat(
         offline=part.offline,
         search=part.search,
     )
+
+
+def _after_loading(plan: Plan, seconds: float) -> Plan:
+    """The plan with what loading left of its time."""
+    left = max(plan.budget_seconds - seconds, plan.least_seconds)
+    return plan.model_copy(update={"budget_seconds": left})
 
 
 def _teller(plan: Plan, emit: Emit) -> Callable[[float, int, float | None], None]:

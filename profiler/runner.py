@@ -222,6 +222,7 @@ def _plan(command: Repeat) -> Plan:
         index=command.index,
         repetitions=spec.repetitions,
         budget_seconds=command.budget_seconds,
+        least_seconds=command.least_seconds,
         warmup=spec.warmup,
         stop=spec.stop,
         sentinel=spec.sentinel,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from profiler import flags, stats
 from profiler.base import Frozen
 from profiler.commands import Summarise
+from profiler.plan import RepetitionReport
 from profiler.result import (
     Flag,
     Interval,
@@ -27,6 +28,9 @@ from profiler.sensors.trace import Trace
 from profiler.spec import RunSpec, Scenario
 
 Groups = list[NDArray[np.float64]]
+
+# So many processes bound a median by themselves, whatever each of them tells.
+LEAST_PROCESSES = 3
 
 
 class Figures(Frozen):
@@ -73,13 +77,26 @@ def _closed_loop(command: Summarise, spec: RunSpec, iterations: Iterations) -> F
     latency = stats.summarise(groups)
     seconds = float(sum(group.sum() for group in groups))
     reports = [each.report for each in command.repeated]
-    evident = len(reports) > 1 or reports[0].converged
-    raised = (clock, flags.not_converged(latency, spec.stop, evident=evident))
+    raised = (clock, flags.not_converged(latency, spec.stop, evident=_evident(reports, groups)))
     return Figures(
         latency=latency,
         calls=latency.n,
         items_per_second=latency.n * spec.batch_size / seconds if seconds > 0 else None,
         flags=tuple(flag for flag in raised if flag),
+    )
+
+
+def _evident(reports: Sequence[RepetitionReport], groups: Groups) -> bool:
+    """Whether a narrow interval of the median can be believed.
+
+    Two processes lie close together by chance one time in so many; alone they are no evidence
+    where neither tells an interval of its own, as with a latency that grows in both alike.
+    """
+    if len(reports) == 1:
+        return reports[0].converged
+    return (
+        len(reports) >= LEAST_PROCESSES
+        or stats.Measured(groups).within(stats.PERCENTILES["p50"]) is not None
     )
 
 

@@ -31,6 +31,7 @@ from profiler.events import ProgressEvent, ResultEvent, WorkerRequest
 from profiler.failure import result_without_figures
 from profiler.order import interleaved
 from profiler.overhead.plan import OverheadMeasured, OverheadPlan
+from profiler.plan import LEAST_SHARE, MEMORY_CALLS
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
 from profiler.worker_process import (
@@ -42,8 +43,6 @@ from profiler.worker_process import (
 
 __all__ = ["OnProgress", "measure", "measure_overhead", "new_work_dir", "run_worker"]
 
-# A repetition may measure for at least this part of its equal share of the time.
-LEAST_SHARE = 0.5
 # The search for a rate has many trials; the other repetitions measure one rate.
 SEARCH_SHARE = 0.6
 
@@ -103,7 +102,7 @@ class _Run:
         self._cancel = cancel
         self._started_at = datetime.now(timezone.utc)
         self._left_seconds = request.spec.timeout_seconds
-        self._measured_seconds = 0.0
+        self._used_seconds = 0.0
         self._start_seconds: float | None = None
         self._prepared: Prepared | None = None
         self._repeated: list[Repeated] = []
@@ -116,6 +115,7 @@ class _Run:
     def repeat(self, index: int, position: int) -> None:
         if self._prepared is None:
             return
+        spec = self.request.spec
         answer = self._guarded(
             Repeat(
                 request=self.request,
@@ -123,25 +123,31 @@ class _Run:
                 index=index,
                 position=position,
                 budget_seconds=self._budget(),
+                least_seconds=LEAST_SHARE * spec.max_time_seconds / spec.repetitions,
                 server_rate_per_second=self._server_rate(),
             )
         )
         if isinstance(answer, Repeated):
             self._repeated.append(answer)
-            self._measured_seconds += answer.report.measured_seconds
+            self._used_seconds += answer.seconds
             if answer.spent:
                 self._workers.end(self._kind)
 
     def _budget(self) -> float:
-        """Seconds for the next repetition's warm-up and timed part."""
+        """Seconds for the next repetition: its part of what others and the memory pass leave."""
         spec = self.request.spec
         if self._searches and not self._repeated:
             return SEARCH_SHARE * spec.max_time_seconds
-        left = spec.max_time_seconds - self._measured_seconds
-        # What the others did not use; and never much less than its own share, which one call that
-        # took longer than planned would else leave to it.
-        own = LEAST_SHARE * spec.max_time_seconds / spec.repetitions
-        return max(left / (spec.repetitions - len(self._repeated)), own)
+        left = spec.max_time_seconds - self._used_seconds - self._memory_pass_seconds()
+        return max(left, 0.0) / (spec.repetitions - len(self._repeated))
+
+    def _memory_pass_seconds(self) -> float:
+        """What the memory pass will take, which loads the model once more; 0 while not known."""
+        figures = [each.report.figures for each in self._repeated]
+        return max(
+            (f.load_seconds + MEMORY_CALLS * f.first_inference_seconds for f in figures),
+            default=0.0,
+        )
 
     @property
     def _searches(self) -> bool:

@@ -207,7 +207,9 @@ class RunSpec(Frozen):
         resolution: (height, width) of every image input, in place of the model's usual ones.
         server: the load of the scenario ``server``, and of no other.
         stop: when a repetition may end before its share of the time is over.
-        max_time_seconds: budget for warm-up and timed iterations, all repetitions together.
+        max_time_seconds: of the run once its engine is imported: loading, warm-up, timed iterations
+            and the memory pass, all repetitions together. Where loading takes most of it, each
+            repetition still measures for half of its equal share, and the run takes longer.
         timeout_seconds: deadline for the whole run, loading included.
         memory_limit_bytes: the worker is ended as ``out_of_memory`` above this resident size.
         sample_hertz: rate of the sampler; 0 turns it off.

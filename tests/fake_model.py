@@ -69,6 +69,7 @@ def default_plan(samples: Path, **changes: Any) -> Plan:
         "index": 0,
         "repetitions": repetitions,
         "budget_seconds": fields["max_time_seconds"].default / repetitions,
+        "least_seconds": 0.5 * fields["max_time_seconds"].default / repetitions,
         "warmup": WarmupSpec(),
         # For all of the time, unless a test is about the stop rule.
         "stop": StopSpec(relative_half_width=0),

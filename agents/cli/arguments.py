@@ -17,7 +17,7 @@ Precisions = Annotated[str, typer.Option(help="fp32, fp16, bf16.")]
 BatchSizes = Annotated[str, typer.Option(help="Items per iteration.")]
 Threads = Annotated[str | None, typer.Option(help="Threads in an operator. Default: all CPUs.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-MaxTime = Annotated[float, typer.Option(help="Seconds of warm-up and measuring.")]
+MaxTime = Annotated[float, typer.Option(help="Seconds to load, warm up and measure.")]
 Repetitions = Annotated[
     int | None,
     typer.Option(help="Fresh processes to measure in. Default: 5; 1 for --scenario sustained."),

@@ -79,7 +79,7 @@ def profile(
         scenario: single_stream, offline, server or sustained.
         server: load of the scenario server, such as ``{"rate_per_second": 50}``.
         repetitions: fresh processes to measure in.
-        max_time: seconds of warm-up and measuring, all repetitions together.
+        max_time: seconds of loading, warm-up and measuring, all repetitions together.
         quick: one repetition, in the time that one of several would have.
         timeout: seconds until a worker is ended; by default 600.
         memory_limit: MiB above which a worker is ended.

@@ -28,7 +28,7 @@ from profiler.events import ProgressEvent, WorkerRequest
 from profiler.failure import result_without_figures
 from profiler.forked import classify
 from profiler.local_run import THIS_DEVICE, LocalRun, new_run_id
-from profiler.plan import Plan, RepetitionReport
+from profiler.plan import LEAST_SHARE, Plan, RepetitionReport
 from profiler.repetition import Emit, repeat
 from profiler.result import Flag, ModelInfo, RunError, RunResult, RunStatus, StartMethod
 from profiler.runtimes.base import LoadedModel, LoadRequest
@@ -187,6 +187,7 @@ def _repeat(subject: Subject, spec: RunSpec, work: Path, emit: Emit) -> Repetiti
         index=0,
         repetitions=1,
         budget_seconds=spec.max_time_seconds,
+        least_seconds=LEAST_SHARE * spec.max_time_seconds,
         warmup=spec.warmup,
         stop=spec.stop,
         sentinel=spec.sentinel,

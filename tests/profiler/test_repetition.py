@@ -12,12 +12,14 @@ from profiler.base import Frozen
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.forked import call_in_child
+from profiler.plan import RepetitionReport
 from profiler.repetition import measure_memory, repeat
 from profiler.result import Memory
+from profiler.runtimes.base import LoadRequest
 from profiler.samples import Blocks, Iterations, SentinelSlices
 from profiler.sentinel import EDGE_SLICES
 from profiler.spec import StopSpec, WarmupSpec
-from tests.fake_model import REQUEST, FakeAdapter, default_plan, run
+from tests.fake_model import REQUEST, FakeAdapter, FakeModel, default_plan, run
 
 
 class _Clock:
@@ -101,6 +103,26 @@ def test_the_budget_is_kept_and_the_lead_in_is_marked(tmp_path: Path, clock: _Cl
     rows = found.figures.warmup_iterations + found.figures.iterations + lead_ins
     assert len(kept.latency_ns) == rows
     assert not found.converged
+
+
+@pytest.mark.parametrize(("load_seconds", "left"), [(0.5, 1.5), (30.0, 1.0)])
+def test_loading_is_part_of_the_time_but_leaves_some(
+    tmp_path: Path, clock: _Clock, load_seconds: float, left: float
+) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    class Slow(FakeAdapter):
+        def load(self, request: LoadRequest) -> FakeModel:
+            clock.now += int(load_seconds * 1e9)
+            return super().load(request)
+
+    plan = default_plan(tmp_path / "r.npz", budget_seconds=2.0, least_seconds=1.0)
+    found = call_in_child(
+        lambda: repeat(Slow(call), REQUEST, plan, lambda _: None), RepetitionReport, "it"
+    )
+    assert found.figures.load_seconds == load_seconds
+    assert found.measured_seconds == pytest.approx(left, abs=0.02)
 
 
 def test_it_ends_as_soon_as_the_median_is_known_well_enough(tmp_path: Path, clock: _Clock) -> None:

@@ -59,7 +59,12 @@ def repeated(work: Path, *, forkable: bool) -> _Seen:
         subject = runner(adapter)
         answer = subject.carry_out(
             Repeat(
-                request=request(work), prepared=PREPARED, index=1, position=3, budget_seconds=0.3
+                request=request(work),
+                prepared=PREPARED,
+                index=1,
+                position=3,
+                budget_seconds=0.3,
+                least_seconds=0.1,
             )
         )
         assert isinstance(answer, Repeated)
