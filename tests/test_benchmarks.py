@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from profiler.result import RepetitionFigures
-from tests.benchmarks import processes
+from tests.benchmarks import context, processes
 from tests.benchmarks.ratios import bootstrap_median, geometric_means, per_round
 from tests.benchmarks.report import (
     Section,
@@ -244,3 +246,35 @@ def test_an_unknown_name_is_told_with_those_that_there_are() -> None:
     assert done.returncode == 2
     assert "there is no 'nonsense'" in done.stderr
     assert "device_footprint" in done.stderr
+
+
+# --- taking turns ----------------------------------------------------------------------------
+
+
+def is_free(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_a_turn_is_held_while_something_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "turns"
+    free_in_pause = []
+    monkeypatch.setattr(context.time, "sleep", lambda _: free_in_pause.append(is_free(path)))
+    mine = context.Context(quick=True, directory=tmp_path, stack=ExitStack(), turns=path)
+    with mine.turn():
+        assert not is_free(path)
+    assert free_in_pause == [True]
+    with pytest.raises(ZeroDivisionError), mine.turn():
+        _ = 1 / 0
+    assert is_free(path)
+
+
+def test_without_a_file_nothing_is_locked(tmp_path: Path) -> None:
+    with context.Context(quick=True, directory=tmp_path, stack=ExitStack()).turn():
+        assert list(tmp_path.iterdir()) == []

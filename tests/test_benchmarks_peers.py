@@ -6,14 +6,16 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.messages import RunList
-from profiler.result import Interval, RunStatus, Sentinel
+from profiler import result
+from profiler.result import Interval, RunStatus
+from profiler.sentinel import Sentinel
 from tests.benchmarks.peers import alternating, bench, tables
 from tests.benchmarks.peers.command import timed_run
 from tests.benchmarks.peers.engines import Load, latencies_ns
@@ -128,7 +130,7 @@ def runs(**changes: Any) -> str:
 
 
 def test_fleetmark_with_all_its_figures() -> None:
-    sentinel = Sentinel(
+    sentinel = result.Sentinel(
         kind="x",
         slices=5,
         seconds=Interval(value=1e-3, low=None, high=None),
@@ -256,6 +258,37 @@ def test_a_block_has_one_call_at_least(block: Any) -> None:
     assert calls == [1]
 
 
+class Slow:
+    """A sentinel's work that is noted, and always due again: it takes no time at all."""
+
+    kind = "x"
+
+    def __init__(self, log: list[str]) -> None:
+        self.log = log
+
+    def __call__(self) -> None:
+        self.log.append("slice")
+
+
+def test_a_run_s_block_stands_between_two_pauses() -> None:
+    log: list[str] = []
+    sentinel = Sentinel(Slow(log), clock=lambda: 0)
+    log.clear()
+    assert alternating.as_a_run(lambda: log.append("call"), -1, sentinel)() > 0
+    assert log == ["slice", "call", "slice"]
+
+
+def test_what_leads_in_is_not_timed() -> None:
+    log: list[str] = []
+    alternating.bare(lambda: log.append("call"), -1, lead_in=3)()
+    assert len(log) == 4
+
+
+def test_each_arm_has_its_control() -> None:
+    found = alternating.in_turn("arm", lambda: 3.0, lambda: 2.0, seconds=0.0)
+    assert found == {"arm": [1.5], "arm_control": [1.0]}
+
+
 def test_the_loop_that_anyone_would_write() -> None:
     until = time.perf_counter_ns()
     assert len(latencies_ns(lambda: None, until)) == 1
@@ -363,10 +396,16 @@ class Recorded:
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
         self.log: list[str] = []
         tools = [self.tool("a"), self.tool("b"), self.tool("broken")]
-        self.bench = bench.Bench(directory, 1, tools, 0.0, stack)
+        self.bench = bench.Bench(directory, 1, tools, 0.0, stack, turn=self.turn)
         monkeypatch.setattr(bench, "MODELS", (TINY,))
         monkeypatch.setattr(bench, "ALTERNATING", ())
         monkeypatch.setattr(bench.Bench, "slice", self.slice)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        self.log.append("turn")
+        yield
+        self.log.append("over")
 
     def slice(self, *_: object) -> float:
         self.log.append("slice")
@@ -388,8 +427,10 @@ def test_every_tool_stands_between_two_slices(
     with ExitStack() as stack:
         recorded = Recorded(tmp_path, monkeypatch, stack)
         recorded.bench.round(4, (3,))
-    assert recorded.log[::2] == ["slice"] * 4
-    assert sorted(recorded.log[1::2]) == ["a", "b", "broken"]
+    first, *measured, last = recorded.log
+    assert (first, last) == ("turn", "over")
+    assert measured[::2] == ["slice"] * 4
+    assert sorted(measured[1::2]) == ["a", "b", "broken"]
     entries = recorded.bench.entries
     assert [(e.before_seconds, e.after_seconds) for e in entries] == [(1, 2), (2, 3), (3, 4)]
     assert {e.round for e in entries} == {4}
@@ -463,9 +504,14 @@ def test_the_time_of_fleetmark_run_adds_up() -> None:
 
 
 def test_the_loop_and_its_control_side_by_side() -> None:
-    ratios = {"timed": [1.01] * 6, "control": [1.0] * 6}
+    ratios = {
+        "timed": [1.01] * 6,
+        "timed_control": [1.0] * 6,
+        "run": [1.02] * 5,
+        "run_control": [0.99] * 5,
+    }
     assert tables.alternating({"x": ratios}).rows == [
-        ("x", "1.0100 [1.0100, 1.0100]", "1.0000 [1.0000, 1.0000]", "6"),
+        ("x", "1.0100 [1.0100, 1.0100]", "1.0000 [1.0000, 1.0000]", "6", "1.0200", "0.9900", "5"),
     ]
 
 

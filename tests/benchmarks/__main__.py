@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [NAME …] [--quick] [--rounds N] [--minutes M] [--json FILE]``."""
+"""``python -m tests.benchmarks [NAME …] [OPTION …]``."""
 
 from __future__ import annotations
 
@@ -55,6 +55,12 @@ def main() -> int:
         "--minutes", type=float, metavar="M", help="over which reality is spread; 60 of itself"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
+    parser.add_argument(
+        "--turns",
+        type=Path,
+        metavar="FILE",
+        help="locked while something is measured: other work takes turns by `flock FILE COMMAND`",
+    )
     asked = parser.parse_args()
     unknown = [name for name in asked.names if name not in BENCHMARKS]
     if unknown:
@@ -84,7 +90,7 @@ def run(names: list[str], asked: argparse.Namespace) -> None:
         tempfile.TemporaryDirectory(prefix="fleetmark-bench-") as directory,
         ExitStack() as stack,
     ):
-        context = Context(quick, Path(directory), stack, rounds, asked.minutes)
+        context = Context(quick, Path(directory), stack, rounds, asked.minutes, asked.turns)
         for name, benchmark in BENCHMARKS.items():
             if name not in names:
                 continue

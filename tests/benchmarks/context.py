@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +16,9 @@ from agents.cli.progress import POLL_SECONDS
 from agents.messages import DeviceState, JobRequest, Run
 from profiler.errors import FleetmarkError
 from profiler.result import RunResult, RunStatus
+
+# flock(2) is not fair: who waits for the file gets it only while nobody else asks for it.
+PAUSE_SECONDS = 0.3
 
 
 def say(text: str) -> None:
@@ -30,6 +36,7 @@ class Context:
         stack: closes what was started.
         rounds: in place of a benchmark's own number, where it takes one.
         minutes: likewise, for one that is spread over time.
+        turns: a file that is locked while something is measured; others wait for it.
     """
 
     quick: bool
@@ -37,6 +44,7 @@ class Context:
     stack: ExitStack
     rounds: int | None = None
     minutes: float | None = None
+    turns: Path | None = None
     _fleet: LocalFleet | None = field(default=None, init=False)
 
     def fleet(self) -> LocalFleet:
@@ -46,6 +54,22 @@ class Context:
             directory.mkdir()
             self._fleet = self.stack.enter_context(local_fleet(directory))
         return self._fleet
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One measurement: nobody who asks for the file by flock(2) works meanwhile."""
+        if self.turns is None:
+            yield
+            return
+        file = os.open(self.turns, os.O_RDONLY | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        finally:
+            # Closing alone would leave it locked for as long as a forked child has the file open.
+            fcntl.flock(file, fcntl.LOCK_UN)
+            os.close(file)
+        time.sleep(PAUSE_SECONDS)
 
 
 def until_idle(fleet: LocalFleet) -> None:

@@ -82,10 +82,10 @@ def run(context: Context) -> Section:
     cache = context.directory / "cache"
     say(f"{NAME}: filling the cache")
     _measure(spec, cache)
-    calm = _repeated(spec, cache, rounds, minutes * 60, "as it is")
+    calm = _repeated(context, spec, cache, rounds, minutes * 60, "as it is")
     beside = max(2, round(HOG_SHARE * rounds))
     with hog():
-        hogged = _repeated(spec, cache, beside, 0.0, "with a hog")
+        hogged = _repeated(context, spec, cache, beside, 0.0, "with a hog")
     return Section(
         name=NAME,
         text=(
@@ -107,14 +107,15 @@ def _measure(spec: RunSpec, cache: Path) -> RunResult:
 
 
 def _repeated(
-    spec: RunSpec, cache: Path, rounds: int, seconds: float, what: str
+    context: Context, spec: RunSpec, cache: Path, rounds: int, seconds: float, what: str
 ) -> list[RunResult]:
     found = []
     begin = time.monotonic()
     for number in range(rounds):
         due = begin + number * seconds / rounds
         time.sleep(max(0.0, due - time.monotonic()))
-        found.append(_measure(spec, cache))
+        with context.turn():
+            found.append(_measure(spec, cache))
         say(f"{NAME}: {what}, {number + 1}/{rounds}: {', '.join(_doubts(found[-1])) or 'no flag'}")
     return found
 

@@ -68,10 +68,11 @@ def _measured(
         _warm(pool, cache, context.directory, runtime, 0.2, "lead-in")
         for number in range(rounds):
             say(f"{NAME}: {runtime}, {number + 1}/{rounds}")
-            cold.append(_command(cache, runtime, seconds))
-            total, result = _warm(
-                pool, cache, context.directory, runtime, seconds, f"{runtime}-{number}"
-            )
+            with context.turn():
+                cold.append(_command(cache, runtime, seconds))
+                total, result = _warm(
+                    pool, cache, context.directory, runtime, seconds, f"{runtime}-{number}"
+                )
             warm.append(total)
             results.append(result)
     return cold, warm, results

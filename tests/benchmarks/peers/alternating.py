@@ -1,8 +1,11 @@
 """The timed loop against the bare one, in one process, on one loaded model: ``… JSON``.
 
-Blocks of some 50 ms alternate, so that what the machine does over a second is done to both alike.
-A ratio is of four blocks, A B B A or B A A B: what changes evenly over the four cancels as well.
-Every other four are the bare loop against itself.
+Blocks alternate, so that what the machine does over a second is done to both alike. A ratio is of
+four blocks, A B B A or B A A B: what changes evenly over the four cancels as well. Every other four
+are the bare loop against itself.
+
+Two arms: the loop alone, in short blocks; and a block as a run has it, with all that a run does
+between two blocks.
 """
 
 from __future__ import annotations
@@ -15,11 +18,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from profiler.blocks import BLOCK_NS, TimedBlocks
+from profiler.sentinel import ConvolutionWork, Sentinel
 from profiler.timing import Stamps, timed_block
 from tests.benchmarks.peers.engines import Call, Load, latencies_ns, load, tell, warm_up
 
 Block = Callable[[], float]
 ORDERS = ("ABBA", "BAAB")
+# Of the arm with nothing between its blocks: the shorter, the less the machine changes over four.
+SHORT_NS = 50_000_000
 
 
 def timed(call: Call, block_ns: int) -> Block:
@@ -32,13 +39,50 @@ def timed(call: Call, block_ns: int) -> Block:
             timed_block(call, None, time.perf_counter_ns() + block_ns, stamps)
         finally:
             gc.enable()
-        return statistics.median(end - start for start, end in stamps)
+        return _median_ns(stamps)
 
     return block
 
 
-def bare(call: Call, block_ns: int) -> Block:
+def as_a_run(call: Call, block_ns: int, sentinel: Sentinel) -> Block:
+    """A block in the middle of a run: right after such a pause as a run makes between two.
+
+    Args:
+        call: one inference.
+        block_ns: no more than that of a run.
+        sentinel: of the whole process; a block ends with a slice, and begins with one where the
+            bare loop was before it.
+    """
+
     def block() -> float:
+        blocks = TimedBlocks(call, None, sentinel=sentinel)
+        gc.disable()
+        try:
+            sentinel.between()
+            blocks.run(block_ns / 1e9, _never_enough)
+        finally:
+            gc.enable()
+        return _median_ns(blocks.counted())
+
+    return block
+
+
+def _never_enough(stamps: Stamps) -> bool:
+    """What a run computes after each block, for its progress."""
+    _median_ns(stamps[-1000:])
+    return False
+
+
+def _median_ns(stamps: Stamps) -> float:
+    return statistics.median(end - start for start, end in stamps)
+
+
+def bare(call: Call, block_ns: int, lead_in: int = 0) -> Block:
+    """A block of the loop that anyone would write, after some calls that are not timed."""
+
+    def block() -> float:
+        for _ in range(lead_in):
+            call()
         return statistics.median(latencies_ns(call, time.perf_counter_ns() + block_ns))
 
     return block
@@ -53,24 +97,31 @@ def quartet(order: str, above: Block, below: Block) -> float:
     return sums["A"] / sums["B"]
 
 
-def measure(
-    load_words: dict[str, Any], warmup_seconds: float, seconds: float, block_seconds: float
-) -> None:
-    call = load(Load(**load_words))
-    warm_up(call, warmup_seconds)
-    gc.collect()
-    gc.freeze()
-    block_ns = int(block_seconds * 1e9)
-    a, b = timed(call, block_ns), bare(call, block_ns)
-    ratios: dict[str, list[float]] = {"timed": [], "control": []}
+def in_turn(name: str, above: Block, below: Block, seconds: float) -> dict[str, list[float]]:
+    """Ratios of the one to the other, and of the other to itself; at least one of each."""
+    ratios: dict[str, list[float]] = {name: [], f"{name}_control": []}
     end = time.perf_counter() + seconds
     turn = 0
-    while time.perf_counter() < end or not ratios["control"]:
+    while turn == 0 or time.perf_counter() < end:
         order = ORDERS[turn % len(ORDERS)]
-        ratios["timed"].append(quartet(order, a, b))
-        ratios["control"].append(quartet(order, b, b))
+        ratios[name].append(quartet(order, above, below))
+        ratios[f"{name}_control"].append(quartet(order, below, below))
         turn += 1
-    tell(**ratios)
+    return ratios
+
+
+def measure(load_words: dict[str, Any], warmup_seconds: float, seconds: float) -> None:
+    """Both arms, ``seconds`` each."""
+    call = load(Load(**load_words))
+    warm_up(call, warmup_seconds)
+    sentinel = Sentinel(ConvolutionWork())
+    gc.collect()
+    gc.freeze()
+    loop = in_turn("timed", timed(call, SHORT_NS), bare(call, SHORT_NS), seconds)
+    # The pause that a run's block ends with must not be felt by the loop that has none.
+    below = bare(call, BLOCK_NS, lead_in=1)
+    run = in_turn("run", as_a_run(call, BLOCK_NS, sentinel), below, seconds)
+    tell(**loop, **run)
 
 
 if __name__ == "__main__":

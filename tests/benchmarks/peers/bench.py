@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from tests.benchmarks.peers.tools import FAMILIES, ONNXRUNTIME, TORCH, Task, Too
 SLICE_SHARE = 0.25
 # What the loop's own comparison alternates between: fleetmark has an adapter for these.
 ALTERNATING = (TORCH, ONNXRUNTIME)
-BLOCK_SECONDS = 0.05
 PREPARE_LIMIT_SECONDS = 600.0
 
 
@@ -33,7 +32,8 @@ class Bench:
 
     Attributes:
         tools: those that can be run here.
-        alternating_seconds: for each model and engine in every round.
+        alternating_seconds: for each model, engine and arm in every round.
+        turn: held for each model and engine, while it is measured.
         ratios: of the alternating blocks, by label, over all rounds.
     """
 
@@ -42,6 +42,7 @@ class Bench:
     tools: list[Tool]
     alternating_seconds: float
     stack: ExitStack
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext
     order: random.Random = field(default_factory=lambda: random.Random(0))
     entries: list[Entry] = field(default_factory=list)
     ratios: dict[str, dict[str, list[float]]] = field(default_factory=dict)
@@ -70,19 +71,21 @@ class Bench:
 
     def round(self, number: int, budgets: Iterable[int]) -> None:
         """Everything once, in random order."""
+        there = {tool.family for tool in self.tools}
+        families = [family for family in FAMILIES if family in there]
         for model in self.order.sample(MODELS, len(MODELS)):
             for budget in budgets:
-                for family in self.order.sample(FAMILIES, len(FAMILIES)):
-                    self._family(number, budget, model, family)
+                for family in self.order.sample(families, len(families)):
+                    with self.turn():
+                        self._family(number, budget, model, family)
             for family in ALTERNATING:
-                self._alternate(model, family)
+                with self.turn():
+                    self._alternate(model, family)
 
     def _family(self, number: int, budget: int, model: Model, family: str) -> None:
-        tools = [tool for tool in self.tools if tool.family == family]
-        if not tools:
-            return
         say(f"peers: round {number}, {model.name}, {family}, {budget} s")
         before = self.slice(model, family, budget)
+        tools = [tool for tool in self.tools if tool.family == family]
         for tool in self.order.sample(tools, len(tools)):
             found = self._try(tool, self._task(model, family, budget, before))
             after = self.slice(model, family, budget)
@@ -129,7 +132,6 @@ class Bench:
             "load_words": model.load(self.directory, family, self.threads).words,
             "warmup_seconds": WARMUP_SECONDS,
             "seconds": self.alternating_seconds,
-            "block_seconds": BLOCK_SECONDS,
         }
         argv = module("tests.benchmarks.peers.alternating", json.dumps(words))
         limit = 4 * self.alternating_seconds + PREPARE_LIMIT_SECONDS

@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Mapping
 
+from profiler.blocks import BLOCK_NS
 from tests.benchmarks.context import Context, say
 from tests.benchmarks.peers import tables
-from tests.benchmarks.peers.bench import BLOCK_SECONDS, SLICE_SHARE, Bench
+from tests.benchmarks.peers.alternating import SHORT_NS
+from tests.benchmarks.peers.bench import SLICE_SHARE, Bench
 from tests.benchmarks.peers.models import MODELS
 from tests.benchmarks.peers.slices import WARMUP_SECONDS
 from tests.benchmarks.peers.tools import TOOLS
@@ -18,7 +20,8 @@ from tests.benchmarks.report import Section, Table
 NAME = "peers"
 BUDGETS, QUICK_BUDGETS = (3, 10), (1,)
 ROUNDS, QUICK_ROUNDS = 8, 2
-# In every round, for each model and engine: a ratio of 0.5 % takes some hundred fours of blocks.
+# In every round, for each model, engine and arm: a ratio of 0.5 % takes some hundred fours of
+# blocks.
 ALTERNATING_SECONDS, QUICK_ALTERNATING_SECONDS = 20.0, 1.0
 PEERS = ("torch", "onnxruntime", "openvino", "mlcommons-loadgen")
 
@@ -33,6 +36,7 @@ def run(context: Context) -> Section:
         tools=[tool for tool in TOOLS if tool.label not in why_not],
         alternating_seconds=QUICK_ALTERNATING_SECONDS if context.quick else ALTERNATING_SECONDS,
         stack=context.stack,
+        turn=context.turn,
     )
     bench.directory.mkdir()
     bench.prepare()
@@ -95,7 +99,13 @@ def _text(bench: Bench, rounds: int) -> str:
         "has its own engine, made to compute in float32, and prints two decimals of a "
         "millisecond, or of a microsecond below that. LoadGen's official duration is 600 s; at "
         "these budgets it calls its own result invalid where fewer than 64 queries fit. "
-        f"{failures} runs gave no figure. In the last table blocks of {BLOCK_SECONDS * 1e3:.0f} ms "
-        "of the timed loop and of the bare one alternate in one process on one loaded model: what "
-        "the loop itself adds, with less of the machine in it."
+        f"{failures} runs gave no figure. The last table is of one process with one loaded model. "
+        f"Blocks of {SHORT_NS / 1e6:.0f} ms of the timed loop and of the bare one alternate: what "
+        "the loop itself adds, with less of the machine in it. Then blocks as a run has them "
+        f"alternate with the bare loop. They are {BLOCK_NS / 1e6:.0f} ms long, as in a run: what "
+        "is done between two blocks (the kernel's counters read, a slice of the sentinel, the "
+        "median so far) is felt by the first calls of a block, which are a larger share of a "
+        "shorter one. Each of them follows such a pause, and its first call is left out as in a "
+        "run (from 8 calls a block on); the bare loop makes one call before its block that is not "
+        "timed. Each of the two has its control, of blocks as long as its own."
     )
