@@ -1,0 +1,25 @@
+"""What the sensors did, and which there were none of."""
+
+from __future__ import annotations
+
+from profiler.base import Frozen
+
+
+class SamplerReport(Frozen):
+    """What the sampler did: its own cost and its gaps."""
+
+    readings: int
+    failed_readings: int
+    missed_ticks: int
+    largest_gap_seconds: float
+    cpu_seconds: float
+    cpu_affinity: tuple[int, ...]
+    sources: tuple[str, ...]
+
+
+class AbsentSource(Frozen):
+    """A sensor source that could not be read here, why, and what would help."""
+
+    source: str
+    reason: str
+    remedy: str | None = None
