@@ -4,8 +4,8 @@ Schema history
 --------------
 1  first version
 2  intervals over repetitions; ``stop``, ``contention``, ``latency_undisturbed``, ``sentinel``,
-   ``preflight``, ``overhead``, ``order_seed``, and a field for each scenario. What version 1 has is
-   unchanged, so its results are still read.
+   ``preflight``, ``tuning``, ``overhead``, ``order_seed``, and a field for each scenario. What
+   version 1 has is unchanged, so its results are still read.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from profiler.results.scenarios import (
     Throughput,
 )
 from profiler.results.sensors import AbsentSource, SamplerReport
+from profiler.results.tuning import KnobName, TuneReport, TuneSetting
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -54,6 +55,7 @@ __all__ = [
     "Flag",
     "InputInfo",
     "Interval",
+    "KnobName",
     "Latency",
     "LatencyWindow",
     "Memory",
@@ -75,13 +77,21 @@ __all__ = [
     "StopReport",
     "SustainedReport",
     "Throughput",
+    "TuneReport",
+    "TuneSetting",
 ]
 
 SCHEMA_VERSION: Literal[2] = 2
 
 
 class RunResult(Frozen):
-    """One run on one device: figures, or the error that stands in their place."""
+    """One run on one device: figures, or the error that stands in their place.
+
+    ``tuning`` is what fleetmark had changed on the device by ``--tune``, and what each file said
+    when the measuring was over. It is ``None`` where nothing was changed, and with a reason where
+    that cannot be read. The result is made before anything is put back, so ``held`` and
+    ``restored`` are ``None`` in it.
+    """
 
     schema_version: Literal[1, 2] = SCHEMA_VERSION
     run_id: str
@@ -122,6 +132,8 @@ class RunResult(Frozen):
     sentinel: Sentinel | None = None
     sentinel_reason: str | None = None
     preflight: Preflight | None = None
+    tuning: TuneReport | None = None
+    tuning_reason: str | None = None
     offline: Throughput | None = None
     server: ServerReport | None = None
     sustained: SustainedReport | None = None

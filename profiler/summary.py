@@ -14,6 +14,7 @@ from profiler.device.environment import read_environment
 from profiler.device.flags import preflight_flags
 from profiler.device.preflight import read_preflight
 from profiler.energy import summarise_energy
+from profiler.errors import InputError
 from profiler.failure import source_of
 from profiler.plan import RepetitionReport
 from profiler.result import (
@@ -24,6 +25,7 @@ from profiler.result import (
     RunResult,
     RunStatus,
     StopReport,
+    TuneReport,
 )
 from profiler.samples import FILE_NAME, Recording
 from profiler.scenario_figures import Figures, figures
@@ -31,6 +33,7 @@ from profiler.sensors import trace_file
 from profiler.sensors.trace import Trace
 from profiler.spec import ArtifactRef, RunSpec, Scenario
 from profiler.timed_part import served_path
+from profiler.tuning.tune import in_force
 
 
 def samples_path(work_dir: Path, index: int) -> Path:
@@ -62,6 +65,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     )
     contention = disturbance.summarise(recording.iterations, recording.blocks)
     before = command.prepared.preflight
+    tuning, tuning_reason = _tuning()
     raised = [
         *(preflight_flags(before, read_preflight()) if before else ()),
         *_run_flags(command, reports, trace),
@@ -104,6 +108,8 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         sentinel=sentinel,
         sentinel_reason=None if sentinel else "it was turned off",
         preflight=before,
+        tuning=tuning,
+        tuning_reason=tuning_reason,
         overhead=request.overhead,
         memory=command.memory.memory,
         memory_reason=command.memory.reason,
@@ -193,6 +199,13 @@ def _energy(
             for begin, end in windows
         )
     return summarise_energy(trace, windows, calls * batch_size, accelerator=accelerator)
+
+
+def _tuning() -> tuple[TuneReport | None, str | None]:
+    try:
+        return in_force(), None
+    except InputError as error:
+        return None, str(error)
 
 
 def _stop(

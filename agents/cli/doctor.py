@@ -12,8 +12,9 @@ from agents.cli.checks import Check, Verdict, run_checks
 from profiler.base import Frozen
 from profiler.errors import InputError
 from profiler.noise.floor import FULL_SECONDS, QUICK_SECONDS, NoiseFloor
-from profiler.tuning.knobs import KNOBS, KnobName, jetson_advice
-from profiler.tuning.tune import STATE_DIR, Setting, TuneReport, keep, restore_all
+from profiler.result import KnobName, TuneReport, TuneSetting
+from profiler.tuning.knobs import KNOBS, jetson_advice
+from profiler.tuning.tune import STATE_DIR, keep, restore_all
 
 _KNOBS_HELP = "; ".join(f"{knob.name}: {knob.what}" for knob in KNOBS)
 
@@ -112,7 +113,7 @@ def _print(diagnosis: Diagnosis) -> None:
             _print_settings(diagnosis.restored, "put back", lambda s: s.restored or "")
 
 
-def _print_settings(report: TuneReport, heading: str, end: Callable[[Setting], str]) -> None:
+def _print_settings(report: TuneReport, heading: str, end: Callable[[TuneSetting], str]) -> None:
     """One line for each knob and value: a server has hundreds of CPUs."""
     groups: dict[tuple[str, str, str, str], int] = {}
     for setting in report.settings:

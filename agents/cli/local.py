@@ -15,7 +15,7 @@ from agents.cli.progress import Bars, describe
 from agents.messages import RunList
 from profiler import units
 from profiler.events import ProgressEvent
-from profiler.result import FailureKind, RunStatus
+from profiler.result import FailureKind, KnobName, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available, default_runtime
 from profiler.sensors.discover import discover
 from profiler.spec import Precision, RunSpec, Runtime
@@ -146,7 +146,6 @@ def _tuned(text: str | None) -> Iterator[None]:
     if text is None:
         yield
         return
-    from profiler.tuning.knobs import KnobName
     from profiler.tuning.tune import tuned
 
     with tuned(options.choices("tune", text, KnobName)) as tuning:

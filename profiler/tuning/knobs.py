@@ -8,19 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from profiler.base import Frozen, StrEnum
+from profiler.base import Frozen
 from profiler.device.power_mode import jetson_current, jetson_highest, jetson_modes
 from profiler.errors import InputError
+from profiler.result import KnobName
 from profiler.sensors.probe import first_line
 
 _CPU = "sys/devices/system/cpu"
-
-
-class KnobName(StrEnum):
-    GOVERNOR = "governor"
-    TURBO = "turbo"
-    PROFILE = "profile"
-    PREFERENCE = "preference"
 
 
 class Place(Frozen):

@@ -16,8 +16,8 @@ from pydantic import Field, ValidationError
 
 from profiler.base import Frozen
 from profiler.errors import InputError
+from profiler.result import KnobName
 from profiler.sensors.probe import first_line
-from profiler.tuning.knobs import KnobName
 
 FIELD = "restore"
 KEPT = "kept"

@@ -1,4 +1,4 @@
-"""Setting a device for steadier figures: asked for, verified by reading back, and put back.
+"""TuneSetting a device for steadier figures: asked for, verified by reading back, and put back.
 
 Nothing is set that was not asked for, and everything that was set is in the report. What was there
 before is on disk before the first change, so that what a killed process left can be put back by
@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
 
-from profiler.base import Frozen
 from profiler.errors import InputError
+from profiler.result import KnobName, TuneReport, TuneSetting
 from profiler.sensors.probe import first_line
-from profiler.tuning.knobs import FIELD, KnobName, files, knob
+from profiler.tuning.knobs import FIELD, files, knob
 from profiler.tuning.state import (
     VALUE,
     Change,
@@ -41,34 +41,6 @@ STATE_DIR = Path("/run/fleetmark")
 
 # What ends a process from outside and can be caught; Ctrl-C is an exception already.
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-
-
-class Setting(Frozen):
-    """One file that was asked to have a value.
-
-    Attributes:
-        before: what it said at first.
-        after: what it said when it was read back; ``None``: that was not come to.
-        held: whether it still had the wanted value in the end; ``None``: it is not put back yet,
-            or was not changed.
-        restored: what it said when it had been put back; ``None`` as with ``held``.
-        note: what went otherwise than asked.
-    """
-
-    knob: KnobName
-    path: str
-    before: str
-    wanted: str
-    after: str | None = None
-    held: bool | None = None
-    restored: str | None = None
-    note: str | None = None
-
-
-class TuneReport(Frozen):
-    """What was set; what had the wanted value already is in it too, as part of the answer."""
-
-    settings: tuple[Setting, ...]
 
 
 class _Outcome(NamedTuple):
@@ -97,7 +69,7 @@ class Tuning:
         self._pid = os.getpid()
         self._earlier: TuneState | None = None
         self._changed: tuple[Change, ...] = ()
-        self._settings: tuple[Setting, ...] = ()
+        self._settings: tuple[TuneSetting, ...] = ()
 
     @property
     def report(self) -> TuneReport:
@@ -221,7 +193,7 @@ def restore_all(*, state_dir: Path = STATE_DIR, root: Path = Path("/")) -> TuneR
                 "restore", saved.state.owner, "is a process that still runs on what it set",
                 "Wait until it has ended; it puts it back itself",
             )  # fmt: skip
-    settings: list[Setting] = []
+    settings: list[TuneSetting] = []
     for saved in found:
         now = {change.path: _read(change, root) for change in saved.state.changes}
         outcomes = _put_back(saved.state.changes, root)
@@ -245,6 +217,27 @@ def leftovers(*, state_dir: Path = STATE_DIR, root: Path = Path("/")) -> tuple[C
     return tuple(change for state in found if not is_alive(state) for change in state.changes)
 
 
+def in_force(*, state_dir: Path = STATE_DIR, root: Path = Path("/")) -> TuneReport | None:
+    """What is changed on this device and not put back yet, by whomever; ``None``: nothing is.
+
+    ``after`` is what a file says now. Others than fleetmark's changes are not known here, nor what
+    had the wanted value by itself.
+
+    Raises:
+        InputError: what was changed cannot be read.
+    """
+    found = [_as_it_is(c, root) for saved in states(state_dir, root) for c in saved.state.changes]
+    return TuneReport(settings=tuple(found)) if found else None
+
+
+def _as_it_is(change: Change, root: Path) -> TuneSetting:
+    now = _read(change, root)
+    if now == change.wanted:
+        return _setting(change, now)
+    note = "is no longer there" if now is None else f"something else set it to {now} meanwhile"
+    return _setting(change, now).model_copy(update={"note": note})
+
+
 def _plan(name: KnobName, root: Path) -> list[Change]:
     """What the knob says now and is to say, file by file."""
     place, paths = files(knob(name), root)
@@ -266,8 +259,8 @@ def _read(change: Change, root: Path) -> str | None:
     return first_line(root / change.path)
 
 
-def _setting(change: Change, after: str | None) -> Setting:
-    return Setting(
+def _setting(change: Change, after: str | None) -> TuneSetting:
+    return TuneSetting(
         knob=change.knob,
         path=f"/{change.path}",
         before=change.before,
@@ -276,7 +269,7 @@ def _setting(change: Change, after: str | None) -> Setting:
     )
 
 
-def _set(change: Change, root: Path) -> Setting:
+def _set(change: Change, root: Path) -> TuneSetting:
     # Not by what it said when it was planned: one knob may have taken another along.
     if _read(change, root) != change.wanted:
         write(change, change.wanted, root)

@@ -24,7 +24,17 @@ from profiler.errors import InputError
 from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.local_run import LocalRun, measure_here
 from profiler.pool import WorkerPool
-from profiler.result import FailureKind, Flag, RunError, RunResult, RunStatus, StartMethod
+from profiler.result import (
+    FailureKind,
+    Flag,
+    KnobName,
+    RunError,
+    RunResult,
+    RunStatus,
+    StartMethod,
+    TuneReport,
+    TuneSetting,
+)
 from profiler.samples import FILE_NAME, Iterations
 from profiler.spec import RunSpec, Runtime
 from tests.builders import make_failed, make_result, make_spec
@@ -444,6 +454,23 @@ def test_busy_neighbours_and_the_clock_are_flagged_here_too(
     names = {flag.name for flag in measured().flags}
     # A function of some 100 ns is as short as reading the clock.
     assert {"busy_device", "clock_overhead"} <= names
+
+
+def test_what_was_tuned_is_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = TuneSetting(
+        knob=KnobName.TURBO, path="/sys/no_turbo", before="0", wanted="1", after="1"
+    )
+    report = TuneReport(settings=(setting,))
+    monkeypatch.setattr("profiler.summary.in_force", lambda: report)
+    assert measured().result.tuning == report
+
+    def broken() -> None:
+        raise InputError("restore", "kept.tuned.json", "does not say", "Delete it")
+
+    monkeypatch.setattr("profiler.summary.in_force", broken)
+    found = measured().result
+    assert found.tuning is None
+    assert "kept.tuned.json" in (found.tuning_reason or "")
 
 
 # --- a module, in a process of its own: torch has threads after the first call ------------------

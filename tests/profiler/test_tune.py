@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from profiler.errors import InputError
+from profiler.result import KnobName, TuneReport, TuneSetting
 from profiler.tuning import sysfs_write, tune
-from profiler.tuning.knobs import KNOBS, KnobName, jetson_advice
+from profiler.tuning.knobs import KNOBS, jetson_advice
 from profiler.tuning.state import Change, TuneState, is_alive, save, started, states
-from profiler.tuning.tune import Setting, TuneReport, Tuning, keep, leftovers, restore_all, tuned
+from profiler.tuning.tune import Tuning, in_force, keep, leftovers, restore_all, tuned
 
 CPU = "sys/devices/system/cpu"
 GOVERNORS = [f"{CPU}/cpufreq/policy{n}/scaling_governor" for n in range(2)]
@@ -92,7 +93,7 @@ def test_a_knob_is_set_verified_and_put_back(device: Device) -> None:
         assert device.files == [f"{os.getpid()}.tuned.json"]
     assert device.governors == BEFORE
     assert device.files == []
-    assert tuning.report.settings[0] == Setting(
+    assert tuning.report.settings[0] == TuneSetting(
         knob=GOVERNOR,
         path=f"/{GOVERNORS[0]}",
         before="schedutil",
@@ -258,7 +259,7 @@ def test_in_another_thread_no_signal_is_touched(device: Device) -> None:
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-from profiler.tuning.knobs import KnobName
+from profiler.result import KnobName
 from profiler.tuning.tune import tuned
 root, states, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 if mode == "own-handler":
@@ -628,3 +629,41 @@ def test_each_file_ends_as_it_began_unless_someone_else_wanted_otherwise(
         kept = other is not None and (other != "performance" or value == "performance")
         assert device.get(path) == (other if kept else value)
     assert device.files == []
+
+
+# --- what a result says -----------------------------------------------------------------------
+
+
+def in_force_on(device: Device) -> TuneReport | None:
+    return in_force(state_dir=device.states, root=device.root)
+
+
+def test_nothing_is_in_force_before_and_after(device: Device) -> None:
+    assert in_force_on(device) is None
+    with device.tuned(GOVERNOR):
+        found = in_force_on(device)
+    assert in_force_on(device) is None
+    assert found is not None
+    assert [(s.before, s.after, s.note) for s in found.settings] == [
+        ("schedutil", "performance", None),
+        ("powersave", "performance", None),
+    ]
+    # A result is made while it is still set.
+    assert {(s.held, s.restored) for s in found.settings} == {(None, None)}
+
+
+def test_what_doctor_set_is_in_force_too(device: Device) -> None:
+    device.keep(TURBO)
+    with device.tuned(GOVERNOR):
+        found = in_force_on(device)
+    assert found is not None
+    assert {s.knob for s in found.settings} == {GOVERNOR, TURBO}
+
+
+def test_what_did_not_hold_is_said(device: Device) -> None:
+    with device.tuned(TURBO):
+        device.put(NO_TURBO, "0")
+        found = in_force_on(device)
+    assert found is not None
+    (setting,) = found.settings
+    assert (setting.after, setting.note) == ("0", "something else set it to 0 meanwhile")
