@@ -15,7 +15,7 @@ from typing import Any
 from profiler.contention import Counters, read_counters
 from profiler.samples import Blocks, Iterations, Recording, SentinelSlices
 from profiler.sentinel import Sentinel
-from profiler.timing import Clock, Stamps, timed_block
+from profiler.timing import Clock, DeviceTimer, Stamps, timed_block, timed_block_on_device
 
 BLOCK_NS = 250_000_000
 # From so many iterations in a block on, its first one is not counted.
@@ -28,6 +28,7 @@ class TimedBlocks:
     Args:
         call: one inference.
         synchronize: waits for the accelerator, or ``None``.
+        timer: of the accelerator; ``None`` leaves its own time out.
         sentinel: timed between blocks; ``None`` leaves it out.
         counters: reads the kernel's counters.
         clock: monotonic, nanoseconds.
@@ -38,14 +39,17 @@ class TimedBlocks:
         call: Callable[[], Any],
         synchronize: Callable[[], None] | None,
         *,
+        timer: DeviceTimer | None = None,
         sentinel: Sentinel | None = None,
         counters: Callable[[], Counters] = read_counters,
         clock: Clock = perf_counter_ns,
     ) -> None:
         self.stamps: Stamps = []
+        self.device_ns: list[int] = []
         self.lead_in: list[int] = []
         self._call = call
         self._synchronize = synchronize
+        self._timer = timer
         self._sentinel = sentinel
         self._read = counters
         self._clock = clock
@@ -63,7 +67,7 @@ class TimedBlocks:
     def _block(self, until_ns: int) -> None:
         first = len(self.stamps)
         before = self._read()
-        timed_block(self._call, self._synchronize, until_ns, self.stamps, self._clock)
+        self._time(until_ns)
         after = self._read()
         if len(self.stamps) - first >= LEAD_IN_FROM:
             self.lead_in.append(first)
@@ -71,6 +75,14 @@ class TimedBlocks:
         self._counters += [before, after]
         if self._sentinel is not None:
             self._sentinel.between()
+
+    def _time(self, until_ns: int) -> None:
+        call, wait, stamps = self._call, self._synchronize, self.stamps
+        if self._timer is None:
+            timed_block(call, wait, until_ns, stamps, self._clock)
+        else:
+            timer, found = self._timer, self.device_ns
+            timed_block_on_device(call, wait, timer, until_ns, stamps, found, self._clock)
 
     def counted(self) -> Stamps:
         """The stamps without those that only led in."""
@@ -81,7 +93,7 @@ class TimedBlocks:
         """All of it, as columns."""
         slices = self._sentinel.slices if self._sentinel is not None else []
         return Recording(
-            Iterations.from_stamps(repetition, warmup, self.stamps, self.lead_in),
+            Iterations.from_stamps(repetition, warmup, self.stamps, self.lead_in, self.device_ns),
             Blocks.of(repetition, self._spans, self._counters[::2], self._counters[1::2]),
             SentinelSlices.of(repetition, slices),
         )

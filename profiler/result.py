@@ -4,8 +4,8 @@ Schema history
 --------------
 1  first version
 2  intervals over repetitions; ``stop``, ``contention``, ``latency_undisturbed``, ``sentinel``,
-   ``preflight``, ``tuning``, ``overhead``, ``order_seed``, and a field for each scenario. What
-   version 1 has is unchanged, so its results are still read.
+   ``preflight``, ``tuning``, ``latency_device``, ``overhead``, ``order_seed``, and a field for each
+   scenario. What version 1 has is unchanged, so its results are still read.
 """
 
 from __future__ import annotations
@@ -91,6 +91,9 @@ class RunResult(Frozen):
     when the measuring was over. It is ``None`` where nothing was changed, and with a reason where
     that cannot be read. The result is made before anything is put back, so ``held`` and
     ``restored`` are ``None`` in it.
+
+    ``latency_device`` is of the accelerator's own clock: from when it came to a call until it was
+    done with it, without the host's part before and after. ``latency`` is what a caller waits.
     """
 
     schema_version: Literal[1, 2] = SCHEMA_VERSION
@@ -126,6 +129,8 @@ class RunResult(Frozen):
     clock_overhead_seconds: float | None = None
     order_seed: int | None = None
     stop: StopReport | None = None
+    latency_device: Latency | None = None
+    latency_device_reason: str | None = None
     latency_undisturbed: Latency | None = None
     latency_undisturbed_reason: str | None = None
     contention: Contention | None = None

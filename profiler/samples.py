@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
@@ -23,7 +23,7 @@ from profiler.contention import Counters
 
 FILE_NAME = "iterations.npz"
 
-# A column of a counter that this kernel does not have.
+# Of a counter that this kernel does not have; of a time that was not taken.
 UNKNOWN = -1
 
 Source = Path | BinaryIO
@@ -31,10 +31,15 @@ Source = Path | BinaryIO
 
 @dataclass(frozen=True)
 class _Table:
-    """Columns of equal length; ``DTYPES`` names them, ``PREFIX`` tells tables of a file apart."""
+    """Columns of equal length; ``DTYPES`` names them, ``PREFIX`` tells tables of a file apart.
+
+    A column of ``OPTIONAL`` is all ``UNKNOWN`` where a file has none, and is written only if there
+    is something in it.
+    """
 
     PREFIX: ClassVar[str]
     DTYPES: ClassVar[dict[str, type[np.generic]]]
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset()
 
     def __len__(self) -> int:
         return len(getattr(self, fields(self)[0].name))
@@ -60,7 +65,29 @@ class _Table:
         return _read(source, cls)
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        return {f"{self.PREFIX}{name}": getattr(self, name) for name in self.DTYPES}
+        """What is to be written, by the names of ``DTYPES``."""
+        found = {name: getattr(self, name) for name in self.DTYPES}
+        empty = {name for name in self.OPTIONAL if (found[name] == UNKNOWN).all()}
+        return {name: column for name, column in found.items() if name not in empty}
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> Self:
+        """From columns by the names of ``DTYPES``; further ones are left out.
+
+        Raises:
+            ValueError: one is of another kind or length than the others.
+            KeyError: one is missing.
+        """
+        needed = {name for name in cls.DTYPES if name in columns or name not in cls.OPTIONAL}
+        # What is no array in an archive is read as bytes.
+        kept = {name: np.asarray(columns[name]) for name in cls.DTYPES if name in needed}
+        rows = next(iter(kept.values())).shape
+        for name, column in kept.items():
+            if column.dtype != cls.DTYPES[name] or column.shape != rows or len(rows) != 1:
+                raise ValueError(f"{name} is {column.dtype} of shape {column.shape}")
+        for name in cls.DTYPES.keys() - needed:
+            kept[name] = np.full(rows, UNKNOWN, cls.DTYPES[name])
+        return cls(**kept)
 
 
 @dataclass(frozen=True)
@@ -72,20 +99,25 @@ class Iterations(_Table):
         warmup: bool, part of the lead-in: of the repetition, or of a block after a pause.
         start_ns: int64, ``perf_counter_ns`` when the call began.
         latency_ns: int64, until call and synchronisation were done, as read.
+        device_ns: int64, the accelerator's own time of the call; ``UNKNOWN`` where it was not
+            taken. Optional.
     """
 
     PREFIX: ClassVar[str] = ""
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"device_ns"})
     DTYPES: ClassVar[dict[str, type[np.generic]]] = {
         "repetition": np.uint16,
         "warmup": np.bool_,
         "start_ns": np.int64,
         "latency_ns": np.int64,
+        "device_ns": np.int64,
     }
 
     repetition: NDArray[np.uint16]
     warmup: NDArray[np.bool_]
     start_ns: NDArray[np.int64]
     latency_ns: NDArray[np.int64]
+    device_ns: NDArray[np.int64]
 
     @classmethod
     def from_stamps(
@@ -94,6 +126,7 @@ class Iterations(_Table):
         warmup: list[tuple[int, int]],
         timed: list[tuple[int, int]],
         lead_in: Sequence[int] = (),
+        device_ns: Sequence[int] = (),
     ) -> Self:
         """Rows of one repetition from its (start, end) stamps in nanoseconds.
 
@@ -102,16 +135,21 @@ class Iterations(_Table):
             warmup: before the timed part.
             timed: the timed part.
             lead_in: indices in ``timed`` of iterations that only led in after a pause.
+            device_ns: the accelerator's own time of each of ``timed``; none where not taken.
         """
         stamps = np.array(warmup + timed, dtype=np.int64).reshape(-1, 2)
         marks = np.zeros(len(stamps), dtype=np.bool_)
         marks[: len(warmup)] = True
         marks[len(warmup) + np.array(lead_in, dtype=np.intp)] = True
+        on_device = np.full(len(stamps), UNKNOWN, dtype=np.int64)
+        if device_ns:
+            on_device[len(warmup) :] = device_ns
         return cls(
             repetition=np.full(len(stamps), repetition, dtype=np.uint16),
             warmup=marks,
             start_ns=stamps[:, 0],
             latency_ns=stamps[:, 1] - stamps[:, 0],
+            device_ns=on_device,
         )
 
     def timed(self) -> Self:
@@ -126,6 +164,12 @@ class Iterations(_Table):
     def timed_groups(self) -> list[NDArray[np.float64]]:
         """As ``timed_seconds``, one array per repetition."""
         seconds, repetition = self.timed_seconds(), self.repetition[~self.warmup]
+        return [seconds[repetition == index] for index in np.unique(repetition)]
+
+    def device_groups(self) -> list[NDArray[np.float64]]:
+        """As ``timed_groups``, of the accelerator's own times; empty where none were taken."""
+        known = ~self.warmup & (self.device_ns != UNKNOWN)
+        seconds, repetition = self.device_ns[known] / 1e9, self.repetition[known]
         return [seconds[repetition == index] for index in np.unique(repetition)]
 
     def timed_windows(self) -> list[tuple[float, float]]:
@@ -256,7 +300,8 @@ class Recording:
     def save(self, path: Path) -> None:
         columns: dict[str, Any] = {}
         for table in (self.iterations, self.blocks, self.slices):
-            columns.update(table.columns())
+            for name, column in table.columns().items():
+                columns[f"{table.PREFIX}{name}"] = column
         with path.open("wb") as file:
             np.savez(file, **columns)
 
@@ -291,23 +336,20 @@ def _read(source: Source, table: type[AnyTable]) -> AnyTable:
     try:
         if isinstance(source, Path):
             with source.open("rb") as file:
-                return table(**_columns(file, table))
-        return table(**_columns(source, table))
+                return _load(file, table)
+        return _load(source, table)
     except _UNREADABLE as error:
         raise ValueError(f"no iterations are in it: {error}") from error
 
 
-def _columns(file: BinaryIO, table: type[_Table]) -> dict[str, Any]:
+def _load(file: BinaryIO, table: type[AnyTable]) -> AnyTable:
     data = np.load(file, allow_pickle=False)
     if not isinstance(data, np.lib.npyio.NpzFile):
         raise TypeError("an array, not an archive of them")
     with data:
-        if table.PREFIX and not any(f"{table.PREFIX}{name}" in data for name in table.DTYPES):
+        there = {name: f"{table.PREFIX}{name}" for name in table.DTYPES}
+        there = {name: key for name, key in there.items() if key in data}
+        if table.PREFIX and not there:
             # A file of the first version.
-            return {name: np.empty(0, dtype) for name, dtype in table.DTYPES.items()}
-        columns = {name: data[f"{table.PREFIX}{name}"] for name in table.DTYPES}
-    rows = next(iter(columns.values())).shape
-    for name, dtype in table.DTYPES.items():
-        if columns[name].dtype != dtype or columns[name].shape != rows or len(rows) != 1:
-            raise ValueError(f"{name} is {columns[name].dtype} of shape {columns[name].shape}")
-    return columns
+            return table.empty()
+        return table.from_columns({name: data[key] for name, key in there.items()})

@@ -58,6 +58,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     recording = _collect(request.work_dir, spec.repetitions)
     trace = _trace(request.work_dir, spec)
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
+    on_device, device_reason = _on_device(recording, spec, facts.accelerator)
     calm, calm_reason = _undisturbed(recording, spec)
     energy, energy_reason = _energy(trace, recording, spec.batch_size, facts.accelerator, found)
     sentinel = relative.summarise(
@@ -96,6 +97,8 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         finished_at=datetime.now(timezone.utc),
         latency=found.latency,
         latency_reason=found.latency_reason,
+        latency_device=on_device,
+        latency_device_reason=device_reason,
         latency_undisturbed=calm,
         latency_undisturbed_reason=calm_reason,
         throughput_items_per_second=found.items_per_second,
@@ -157,6 +160,20 @@ def _served_paths(work_dir: Path, spec: RunSpec) -> list[Path]:
     if spec.scenario is not Scenario.SERVER:
         return []
     return [served_path(samples_path(work_dir, index)) for index in range(spec.repetitions)]
+
+
+def _on_device(
+    recording: Recording, spec: RunSpec, accelerator: str
+) -> tuple[Latency | None, str | None]:
+    """Statistics by the accelerator's own clock."""
+    groups = recording.iterations.device_groups()
+    if groups:
+        return stats.summarise(groups), None
+    if accelerator == "cpu":
+        return None, "ran on cpu"
+    if spec.scenario in (Scenario.OFFLINE, Scenario.SERVER):
+        return None, f"the scenario {spec.scenario} does not time single calls on the device"
+    return None, f"{spec.runtime} does not tell the device's own time of a call"
 
 
 def _undisturbed(recording: Recording, spec: RunSpec) -> tuple[Latency | None, str | None]:

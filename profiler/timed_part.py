@@ -121,7 +121,11 @@ class _Enough:
 
 def _single_stream(now: Situation) -> TimedPart:
     blocks = TimedBlocks(
-        now.loaded.call, now.loaded.synchronize, sentinel=now.sentinel, clock=perf_counter_ns
+        now.loaded.call,
+        now.loaded.synchronize,
+        timer=now.loaded.device_timer,
+        sentinel=now.sentinel,
+        clock=perf_counter_ns,
     )
     start = perf_counter_ns()
     enough = _Enough(now.plan.stop, start)

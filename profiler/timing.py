@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Protocol
 
 Clock = Callable[[], int]
 Stamps = list[tuple[int, int]]
@@ -45,6 +45,48 @@ def timed_block(
         synchronize()
         end = clock()
         append((start, end))
+        if end >= until_ns:
+            return
+
+
+class DeviceTimer(Protocol):
+    """Times one call by the accelerator's own clock."""
+
+    def begin(self) -> None:
+        """Mark the time at which the accelerator comes to what is called next."""
+
+    def end(self) -> None:
+        """Mark the time at which it is done with all that was called. Does not wait."""
+
+    def elapsed_ns(self) -> int:
+        """Between the marks; only after a synchronisation."""
+
+
+def timed_block_on_device(
+    call: Callable[[], Any],
+    synchronize: Callable[[], None] | None,
+    timer: DeviceTimer,
+    until_ns: int,
+    stamps: Stamps,
+    device_ns: list[int],
+    clock: Clock = perf_counter_ns,
+) -> None:
+    """As ``timed_block``, with the accelerator's own time of each iteration in ``device_ns``.
+
+    The first mark is set and both are read while no iteration is timed. The second has to be set
+    before the synchronisation, so what that costs the host (some microseconds, while the
+    accelerator works) is part of the latency.
+    """
+    while True:
+        timer.begin()
+        start = clock()
+        call()
+        timer.end()
+        if synchronize is not None:
+            synchronize()
+        end = clock()
+        stamps.append((start, end))
+        device_ns.append(timer.elapsed_ns())
         if end >= until_ns:
             return
 

@@ -35,6 +35,7 @@ class FakeModel:
     parameters = 4711
     fallback = None
     synchronize = None
+    device_timer = None
 
     def __init__(self, call: Callable[[], Any]) -> None:
         self.call = call

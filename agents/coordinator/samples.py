@@ -47,8 +47,7 @@ class SampleStore:
             (RawTable.SENTINEL, recording.slices),
             (RawTable.ITERATIONS, recording.iterations),
         ):
-            columns = {column: getattr(table, column) for column in table.DTYPES}
-            _write(pa.table(columns), self.path(run_id, attempt, name))
+            _write(pa.table(table.columns()), self.path(run_id, attempt, name))
 
 
 def _write(table: pa.Table, target: Path) -> None:

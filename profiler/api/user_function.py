@@ -44,6 +44,11 @@ class FunctionModel:
         synchronize, device = torch.cuda.synchronize, torch.device(self.accelerator)
         return lambda: synchronize(device)
 
+    @property
+    def device_timer(self) -> None:
+        """Which streams a function uses is not known."""
+        return None
+
     def outputs(self) -> Sequence[Any]:
         return [self.call()]
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from profiler.base import Frozen
 from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec, Precision
+from profiler.timing import DeviceTimer
 
 
 class LoadRequest(Frozen):
@@ -62,6 +63,10 @@ class LoadedModel(Protocol):
     @property
     def synchronize(self) -> Callable[[], None] | None:
         """Waits for the accelerator, or ``None`` where ``call`` returns when the work is done."""
+
+    @property
+    def device_timer(self) -> DeviceTimer | None:
+        """A new timer of calls on the accelerator, or ``None`` where there is none."""
 
     def outputs(self) -> Sequence[Any]:
         """One inference, its outputs as NumPy arrays in the model's order."""

@@ -81,6 +81,11 @@ class OnnxModel:
     synchronize: Callable[[], None] | None
 
     @property
+    def device_timer(self) -> None:
+        """ONNX Runtime has no events to wrap a run in."""
+        return None
+
+    @property
     def threads(self) -> int:
         return int(self.session.get_session_options().intra_op_num_threads)
 

@@ -13,7 +13,9 @@ from typing import Any
 from profiler.errors import DeviceError, ModelError, Unsupported
 from profiler.inputs import synthesize
 from profiler.runtimes.base import LoadRequest
+from profiler.runtimes.cuda_events import CudaEvents
 from profiler.spec import InputSpec, Precision
+from profiler.timing import DeviceTimer
 
 INTEROP_THREADS = 1
 
@@ -141,6 +143,14 @@ class TorchModel:
 
         synchronize, device = torch.cuda.synchronize, torch.device(self.accelerator)
         return lambda: synchronize(device)
+
+    @property
+    def device_timer(self) -> DeviceTimer | None:
+        if self.accelerator == "cpu":
+            return None
+        import torch
+
+        return CudaEvents(torch.cuda, self.accelerator)
 
     def outputs(self) -> Sequence[Any]:
         return [_as_numpy(tensor) for tensor in flatten(self.call())]

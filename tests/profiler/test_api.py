@@ -456,6 +456,12 @@ def test_busy_neighbours_and_the_clock_are_flagged_here_too(
     assert {"busy_device", "clock_overhead"} <= names
 
 
+def test_the_devices_own_time_or_why_there_is_none() -> None:
+    found = measured().result
+    assert found.latency_device is None
+    assert found.latency_device_reason == "ran on cpu"
+
+
 def test_what_was_tuned_is_in_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     setting = TuneSetting(
         knob=KnobName.TURBO, path="/sys/no_turbo", before="0", wanted="1", after="1"

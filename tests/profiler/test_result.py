@@ -34,7 +34,7 @@ RUN_KEYS = {
     # since version 2
     "order_seed", "stop", "latency_undisturbed", "latency_undisturbed_reason", "contention",
     "sentinel", "sentinel_reason", "preflight", "offline", "server", "sustained", "overhead",
-    "tuning", "tuning_reason",
+    "tuning", "tuning_reason", "latency_device", "latency_device_reason",
 }  # fmt: skip
 LATENCY_KEYS = {
     "n", "n_effective", "mean", "minimum", "maximum", "median_absolute_deviation", "outliers",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from profiler.samples import Iterations
+from profiler.samples import UNKNOWN, Iterations
 
 
 def example() -> Iterations:
@@ -52,6 +52,27 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         for name in ("repetition", "warmup", "start_ns", "latency_ns"):
             assert getattr(after, name).tolist() == getattr(before, name).tolist()
             assert getattr(after, name).dtype == getattr(before, name).dtype
+
+
+def test_the_devices_own_time_is_kept_where_it_was_taken(tmp_path: Path) -> None:
+    path = tmp_path / "iterations.npz"
+    taken = Iterations.from_stamps(0, [(0, 9)], [(10, 20), (20, 30)], [0], device_ns=[7, 8])
+    mixed = Iterations.concatenate([taken, Iterations.from_stamps(1, [], [(40, 50)])])
+    assert mixed.device_ns.tolist() == [UNKNOWN, 7, 8, UNKNOWN]
+    mixed.save(path)
+    after = Iterations.load(path)
+    assert after.device_ns.tolist() == mixed.device_ns.tolist()
+    # What led in counts here no more than by the clock.
+    assert [group.tolist() for group in after.device_groups()] == [[8e-9]]
+
+
+def test_a_time_that_was_not_taken_is_no_column(tmp_path: Path) -> None:
+    path = tmp_path / "iterations.npz"
+    example().save(path)
+    with np.load(path) as data:
+        assert "device_ns" not in data
+    assert Iterations.load(path).device_ns.tolist() == [UNKNOWN] * 6
+    assert Iterations.load(path).device_groups() == []
 
 
 def npz(**columns: object) -> bytes:
@@ -109,12 +130,14 @@ def other_archive() -> bytes:
         npz(**columns() | {"warmup": np.zeros(2, dtype=np.bool_)}),
         npz(**columns() | {"start_ns": np.zeros((6, 2), dtype=np.int64)}),
         npz(**columns() | {"latency_ns": np.array(["a"] * 6)}),
+        npz(**columns() | {"device_ns": np.zeros(5, dtype=np.int64)}),
         pickle.dumps(Bomb()),
         npz(**columns() | {"warmup": np.array([Bomb()] * 6, dtype=object)}),
     ],
     ids=[
         "empty", "nonsense", "header", "truncated", "npy", "damaged", "other", "missing",
-        "lengths", "shape", "text", "pickle", "pickled-array",
+        "lengths", "shape", "text", "device",
+        "pickle", "pickled-array",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(

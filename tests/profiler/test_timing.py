@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from profiler.timing import Stamps, clock_overhead_ns, timed_block
+from profiler.blocks import TimedBlocks
+from profiler.runtimes.cuda_events import CudaEvents
+from profiler.samples import UNKNOWN
+from profiler.timing import Stamps, clock_overhead_ns, timed_block, timed_block_on_device
 
 
 class World:
@@ -78,6 +81,105 @@ def test_what_the_call_raises_comes_through() -> None:
     with pytest.raises(RuntimeError, match="no kernel image"):
         timed_block(broken, None, 0, stamps, World().clock)
     assert stamps == []
+
+
+# --- with the accelerator's own time -----------------------------------------------------------
+
+
+class Gpu:
+    """Stands for ``torch.cuda``: work is queued, and done when it is waited for.
+
+    Attributes:
+        streams: asked for, by device.
+    """
+
+    def __init__(self, world: World, work_ns: int) -> None:
+        self.world = world
+        self.streams: list[str] = []
+        self._work_ns = work_ns
+        self._now_ms = 5000.0
+        self._queue: list[Event | None] = []
+
+    def current_stream(self, device: str) -> str:
+        self.streams.append(device)
+        return f"stream of {device}"
+
+    def Event(self, *, enable_timing: bool) -> Event:  # noqa: N802 - torch's name
+        assert enable_timing
+        return Event(self)
+
+    def queue(self, event: Event | None) -> None:
+        self._queue.append(event)
+
+    def launch(self) -> None:
+        self.world.call()
+        self.queue(None)
+
+    def synchronize(self) -> None:
+        self.world.synchronize()
+        for event in self._queue:
+            if event is None:
+                self._now_ms += self._work_ns / 1e6
+            else:
+                event.at_ms = self._now_ms
+        self._queue.clear()
+
+
+class Event:
+    def __init__(self, gpu: Gpu) -> None:
+        self.at_ms: float | None = None
+        self._gpu = gpu
+
+    def record(self, stream: str) -> None:
+        assert stream == "stream of cuda:1"
+        self._gpu.world.done.append("event")
+        self.at_ms = None
+        self._gpu.queue(self)
+
+    def elapsed_time(self, end: Event) -> float:
+        self._gpu.world.done.append("read")
+        # torch raises where an event has not come about yet.
+        assert self.at_ms is not None
+        assert end.at_ms is not None
+        return end.at_ms - self.at_ms
+
+
+def test_events_stand_around_the_call_and_are_read_outside_of_the_timed_region() -> None:
+    world = World()
+    gpu = Gpu(world, work_ns=4321)
+    stamps: Stamps = []
+    device_ns: list[int] = []
+    timer = CudaEvents(gpu, "cuda:1")
+    timed_block_on_device(gpu.launch, gpu.synchronize, timer, 1020, stamps, device_ns, world.clock)
+    assert gpu.streams == ["cuda:1"]
+    assert stamps == [(1000, 1015), (1015, 1030)]
+    assert device_ns == [4321, 4321]
+    one = ["event", "clock", "call", "event", "synchronize", "clock", "read"]
+    assert world.done == one * 2
+
+
+def test_blocks_keep_both_times() -> None:
+    world = World()
+    gpu = Gpu(world, work_ns=7)
+    blocks = TimedBlocks(
+        gpu.launch, gpu.synchronize, timer=CudaEvents(gpu, "cuda:1"), clock=world.clock
+    )
+    blocks.run(0.0, lambda _: True)
+    kept = blocks.recording(0, [(0, 100)]).iterations
+    assert kept.latency_ns.tolist() == [100, 15]
+    assert kept.device_ns.tolist() == [UNKNOWN, 7]
+
+
+def test_without_a_timer_nothing_is_between_two_iterations() -> None:
+    world = World()
+    blocks = TimedBlocks(world.call, None, clock=world.clock)
+    blocks.run(20e-9, lambda _: False)
+    calls = "".join("c" if what == "call" else "." for what in world.done)
+    assert ".c..c." in calls
+    assert blocks.device_ns == []
+
+
+# --- the clock itself --------------------------------------------------------------------------
 
 
 def test_the_overhead_of_the_clock_is_its_median() -> None:
