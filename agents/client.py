@@ -22,6 +22,7 @@ from agents.messages import (
     Registration,
     RunList,
 )
+from agents.parquet import read_iterations, require_pyarrow
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError, InputError
 from profiler.result import RunResult
@@ -29,6 +30,8 @@ from profiler.spec import ArtifactRef
 
 if TYPE_CHECKING:  # imported where it is used: a run on this machine alone needs no HTTP
     import httpx
+
+    from profiler.samples import Iterations  # NumPy; not on the way to --help
 
 TIMEOUT_SECONDS = 20.0
 # A model may take minutes over a slow link; what counts is that bytes keep moving.
@@ -231,6 +234,18 @@ class Client:
 
     def result(self, run_id: str) -> RunResult:
         return self._call("GET", f"/api/v1/runs/{_segment(run_id)}", RunResult)
+
+    def iterations(self, run_id: str) -> Iterations:
+        """Every iteration of a run, as its device measured it.
+
+        Raises:
+            ApiError: the coordinator has none of this run.
+            NoPyarrow: they cannot be read here; nothing was asked for.
+            FleetmarkError: what came is something else.
+        """
+        require_pyarrow()
+        response = self._send("GET", f"/api/v1/runs/{_segment(run_id)}/iterations")
+        return read_iterations(response.content)
 
     def metrics(self) -> str:
         return self._send("GET", "/metrics").text

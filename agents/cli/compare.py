@@ -20,6 +20,8 @@ from profiler.result import RunResult
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from profiler.comparing.compare import Sample
+
 REFUSED = 1
 
 Side = Annotated[
@@ -92,8 +94,9 @@ def compare(
     5 %).
 
     The ratio is candidate / baseline of the median latency of a typical process, with a 95 %
-    interval over processes. The verdict is `same` where all of it lies within the margin, `faster`
-    or `slower` where it excludes 1, and else `inconclusive`. Percentages are of the baseline.
+    interval over processes, by their raw iterations where the coordinator has those of both. The
+    verdict is `same` where all of it lies within the margin, `faster` or `slower` where it excludes
+    1, and else `inconclusive`. Percentages are of the baseline.
 
     Two models or two runtimes may be compared as they are. Whatever else differs (device, threads,
     software, flags) is named, and there is no verdict until --across says that it is meant.
@@ -126,7 +129,9 @@ def compare(
     old, new = sources.read("baseline", baseline), sources.read("candidate", candidate)
     paired = _paired(old, new, meant)
     basis = Basis.SENTINEL if sentinel_units else Basis.WALL_CLOCK
-    report = _report(paired, limit, meant, basis, force=force)
+    report = _report(paired, sources, limit, meant, basis, force=force)
+    if sources.without is not None:
+        show.note(f"by the processes' medians, without raw iterations: {sources.without}")
     if as_json:
         show.json_out(report)
     else:
@@ -136,7 +141,13 @@ def compare(
 
 
 def _report(
-    paired: Paired, margin: float, across: Sequence[str], basis: Basis, *, force: bool
+    paired: Paired,
+    sources: Sources,
+    margin: float,
+    across: Sequence[str],
+    basis: Basis,
+    *,
+    force: bool,
 ) -> Report:
     from profiler.comparing.compare import (
         control_false_discoveries,  # NumPy; not on the way to --help
@@ -152,12 +163,20 @@ def _report(
                 across=across,
                 force=force,
                 basis=basis,
+                iterations=_iterations(each, sources),
             )
             for each in paired.pairs
         ]
     )
     compared = [_compared(each, answer) for each, answer in zip(paired.pairs, found, strict=True)]
     return Report(comparisons=tuple(compared), unpaired=paired.unpaired)
+
+
+def _iterations(each: Pair, sources: Sources) -> tuple[Sample, Sample] | None:
+    """Of both, where both are kept: an interval is of one kind."""
+    old = sources.iterations(each.baseline)
+    new = sources.iterations(each.candidate) if old is not None else None
+    return (old, new) if old is not None and new is not None else None
 
 
 def _compared(each: Pair, found: Comparison) -> Compared:

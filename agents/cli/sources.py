@@ -1,16 +1,24 @@
-"""Results by what a user calls them: a JSON file, a run's id or a job's id."""
+"""Results by what a user calls them: a JSON file, a run's id or a job's id.
+
+Of what a coordinator keeps there are raw iterations as well.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from agents.cli import connection
 from agents.client import ApiError, Client
 from agents.messages import RunList
-from profiler.errors import InputError
-from profiler.result import RunResult
+from profiler.errors import FleetmarkError, InputError
+from profiler.result import RunResult, RunStatus
+from profiler.spec import Scenario
+
+if TYPE_CHECKING:  # NumPy; not on the way to --help
+    from profiler.comparing.compare import Sample
 
 NOT_FOUND = 404
 # The most that the coordinator lists at once.
@@ -24,6 +32,9 @@ class Sources:
         self._coordinator = coordinator
         self._token_file = token_file
         self._client: Client | None = None
+        self._kept: set[str] = set()
+        self.without: str | None = None
+        """Why raw iterations that should be there could not be had, of the first run of those."""
 
     def read(self, field: str, text: str) -> list[RunResult]:
         """The results that a user names.
@@ -37,7 +48,28 @@ class Sources:
         if not text or Path(text).suffix or "/" in text:
             remedy = "Check the path, or give the id of a run or a job"
             raise InputError(field, text, "is no file", remedy)
-        return self._from_coordinator(field, text)
+        found = self._from_coordinator(field, text)
+        self._kept |= {result.run_id for result in found}
+        return found
+
+    def iterations(self, result: RunResult) -> Sample | None:
+        """Raw iterations of a run that was read by an id, one array per process.
+
+        ``None`` where none are kept: of what came from a file, has failed, or has no latency by
+        its nature. Where they are kept and cannot be had, ``without`` says why.
+        """
+        if (
+            self._client is None
+            or result.run_id not in self._kept
+            or result.status is not RunStatus.SUCCEEDED
+            or result.scenario == Scenario.OFFLINE
+        ):
+            return None
+        try:
+            return self._client.iterations(result.run_id).timed_groups() or None
+        except FleetmarkError as error:
+            self.without = self.without or str(error)
+            return None
 
     def _from_coordinator(self, field: str, name: str) -> list[RunResult]:
         if self._client is None:

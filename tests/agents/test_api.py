@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from httpx import Response
 
+from agents.client import ApiError, Client
 from agents.coordinator.api import Meta, create_app
 from agents.coordinator.auth import Role, Tokens, sha256
 from agents.coordinator.calls import DeviceUnreachableError
@@ -23,7 +25,9 @@ from agents.coordinator.samples import SampleStore
 from agents.coordinator.service import Cluster, Coordinator
 from agents.coordinator.store import Store
 from agents.messages import AttemptKey, Problem, RunState
+from agents.parquet import read_iterations
 from profiler.contention import Counters
+from profiler.errors import FleetmarkError
 from profiler.result import RunResult
 from profiler.samples import UNKNOWN, Blocks, Iterations, Recording, SentinelSlices
 from tests.builders import (
@@ -464,6 +468,30 @@ def test_raw_iterations_are_parquet(world: World, tmp_path: Path) -> None:
     table = pq.read_table(io.BytesIO(found.content)).to_pydict()
     assert table["latency_ns"] == [10, 20]
     assert table["warmup"] == [True, False]
+
+
+def test_a_client_reads_back_what_the_device_sent(world: World, tmp_path: Path) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        found = world.client.get(request.url.path, headers=dict(request.headers))
+        return httpx.Response(found.status_code, content=found.content)
+
+    client = Client("http://c", world.tokens.token(Role.ADMIN), httpx.MockTransport(answer))
+    result = finished(world)
+    with pytest.raises(ApiError, match="has no raw iterations"):
+        client.iterations(result.run_id)
+    sent = Iterations.from_stamps(3, [(0, 10)], [(10, 30), (30, 60)], device_ns=[7, 8])
+    sent.save(tmp_path / "x.npz")
+    world.samples.put(result.run_id, 1, (tmp_path / "x.npz").read_bytes())
+    found = client.iterations(result.run_id)
+    for name, dtype in Iterations.DTYPES.items():
+        assert getattr(found, name).tolist() == getattr(sent, name).tolist()
+        assert getattr(found, name).dtype == dtype
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PAR1PAR1"])
+def test_what_is_no_parquet_is_told(content: bytes) -> None:
+    with pytest.raises(FleetmarkError, match="no raw iterations"):
+        read_iterations(content)
 
 
 def test_blocks_and_sentinel_are_parquet_too(world: World, tmp_path: Path) -> None:

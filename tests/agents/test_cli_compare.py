@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from agents.cli import connection
@@ -17,11 +18,13 @@ from agents.cli.compare import Report
 from agents.cli.main import run
 from agents.cli.pairing import pair, what_differs
 from agents.client import Client
+from agents.coordinator.samples import SampleStore
 from agents.messages import Job, JobState, JobWithRuns, Problem, RunList, RunState
 from profiler import flags
-from profiler.comparing.comparison import Verdict
+from profiler.comparing.comparison import Method, Verdict
 from profiler.device.environment import read_environment
 from profiler.result import FailureKind, RepetitionFigures, RunError, RunResult
+from profiler.samples import Iterations
 from tests.builders import NOW, make_failed, make_latency, make_request, make_result, make_run
 
 ENVIRONMENT = read_environment()
@@ -223,6 +226,7 @@ class Fake:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.results: dict[str, RunResult] = {}
+        self.raw: dict[str, bytes] = {}
         self.jobs: dict[str, list[RunResult]] = {}
         self.waiting = 0
         self.asked: list[str] = []
@@ -232,10 +236,12 @@ class Fake:
     def _handle(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url.path)
         parts = request.url.path.removeprefix("/api/v1/").split("/")
+        if parts[-1] == "iterations" and parts[1] in self.raw:
+            return httpx.Response(200, content=self.raw[parts[1]])
         if parts == ["runs"]:
             found = self.jobs[request.url.params["job"]]
             return httpx.Response(200, content=RunList(runs=tuple(found)).model_dump_json())
-        if parts[0] == "runs" and parts[1] in self.results:
+        if parts[0] == "runs" and parts[1] in self.results and len(parts) == 2:
             return httpx.Response(200, content=self.results[parts[1]].model_dump_json())
         if parts[0] == "jobs" and parts[1] in self.jobs:
             return httpx.Response(200, content=self._job(parts[1]).model_dump_json())
@@ -257,17 +263,97 @@ class Fake:
         )
 
 
+def kept(run_id: str, factor: float = 1.0) -> RunResult:
+    return measured(factor, run_id=run_id)
+
+
+def raw(folder: Path, factor: float = 1.0) -> bytes:
+    """What the coordinator answers for a run of ``measured(factor)``."""
+    rng = np.random.default_rng(1)
+    parts = []
+    for index, middle in enumerate(MEDIANS):
+        ends = np.cumsum(1e9 * factor * middle * rng.lognormal(0.0, 0.01, 500)).astype(int)
+        stamps = list(zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True))
+        parts.append(Iterations.from_stamps(index, stamps[:10], stamps[10:]))
+    Iterations.concatenate(parts).save(folder / "raw.npz")
+    store = SampleStore(folder)
+    store.put("run", 1, (folder / "raw.npz").read_bytes())
+    return store.path("run", 1).read_bytes()
+
+
 @pytest.fixture
 def coordinator(monkeypatch: pytest.MonkeyPatch) -> Fake:
     return Fake(monkeypatch)
 
 
 def test_runs_are_fetched_by_their_ids(coordinator: Fake, file: Any, capsys: Output) -> None:
-    coordinator.results = {"one": measured(), "two": measured(1.5)}
+    coordinator.results = {"one": kept("one"), "two": kept("two", 1.5)}
     assert run(["compare", "one", "two"]) == 0
-    assert "50 % slower" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "50 % slower" in out
+    # The coordinator has lost the raw data, and that is no reason not to compare.
+    assert err.splitlines() == [
+        "by the processes' medians, without raw iterations: there is no one. Check the id"
+    ]
+    coordinator.asked.clear()
     assert run(["compare", file("old", measured()), "two"]) == 0
-    assert coordinator.asked == [f"/api/v1/runs/{name}" for name in ("one", "two", "two")]
+    assert coordinator.asked == ["/api/v1/runs/two"]
+    assert capsys.readouterr().err == ""
+
+
+def method_of(capsys: Output) -> tuple[Method, str]:
+    out, err = capsys.readouterr()
+    (only,) = Report.model_validate_json(out).comparisons
+    return only.comparison.method, err
+
+
+def test_what_a_coordinator_keeps_is_compared_by_its_iterations(
+    coordinator: Fake, tmp_path: Path, capsys: Output
+) -> None:
+    coordinator.jobs = {"old": [kept("one")], "new": [kept("two", 1.5)]}
+    coordinator.raw = {"one": raw(tmp_path), "two": raw(tmp_path, 1.5)}
+    assert run(["compare", "old", "new", "--json"]) == 0
+    out, err = capsys.readouterr()
+    (only,) = Report.model_validate_json(out).comparisons
+    assert err == ""
+    assert only.comparison.method is Method.BOOTSTRAP
+    assert only.comparison.ratio.value == pytest.approx(1.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("lost", ["one", "two"])
+def test_raw_data_of_one_alone_are_no_pair(
+    coordinator: Fake, tmp_path: Path, capsys: Output, lost: str
+) -> None:
+    coordinator.results = {"one": kept("one"), "two": kept("two", 1.5)}
+    coordinator.raw = {"one": raw(tmp_path), "two": raw(tmp_path, 1.5)} | {lost: b"nonsense"}
+    assert run(["compare", "one", "two", "--json"]) == 0
+    method, err = method_of(capsys)
+    assert method is Method.MEDIANS
+    assert "no raw iterations are in what was sent" in err
+
+
+def test_without_pyarrow_the_medians_have_to_do(
+    coordinator: Fake, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator.results = {"one": kept("one"), "two": kept("two", 1.5)}
+    coordinator.raw = {"one": raw(tmp_path), "two": raw(tmp_path, 1.5)}
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    assert run(["compare", "one", "two", "--json"]) == 0
+    method, err = method_of(capsys)
+    assert method is Method.MEDIANS
+    assert len(err.splitlines()) == 1
+    assert "pip install 'fleetmark[coordinator]'" in err
+    # What cannot be read is not asked for.
+    assert not [path for path in coordinator.asked if path.endswith("iterations")]
+
+
+def test_a_failed_run_has_no_iterations_to_ask_for(coordinator: Fake, capsys: Output) -> None:
+    error = RunError(kind=FailureKind.TIMEOUT, message="not finished")
+    coordinator.results = {"one": make_failed(error, run_id="one"), "two": kept("two")}
+    assert run(["compare", "one", "two"]) == 1
+    assert capsys.readouterr().err == ""
+    assert len(coordinator.asked) == 2
 
 
 def test_jobs_are_compared_device_by_device(coordinator: Fake, capsys: Output) -> None:
