@@ -11,7 +11,8 @@ from profiler.spec import StopSpec
 CLOCK_SHARE = 0.001
 # Other load above this share of the machine disturbs a run.
 BUSY_SHARE = 0.05
-# The sentinel before and after a repetition differ by more than this: the device's speed wandered.
+# The sentinel at both ends of a repetition differs by more than this, and by more than its jitter
+# can make: the device's speed wandered.
 DRIFT = 0.02
 # Above this share of the iterations in disturbed blocks, the figure is the neighbours' too.
 MOST_DISTURBED = 0.05
@@ -112,13 +113,14 @@ def late_start(detail: str) -> Flag:
 
 
 def drift(sentinel: Sentinel | None) -> Flag | None:
-    if sentinel is None or sentinel.drift <= DRIFT:
+    if sentinel is None or sentinel.drift <= max(DRIFT, sentinel.drift_by_chance):
         return None
     return Flag(
         name="drift",
         detail=(
             "the device's own speed changed while it measured: the same fixed work took "
-            f"{100 * sentinel.drift:.1f} % longer or shorter before than after a repetition"
+            f"{100 * sentinel.drift:.1f} % longer or shorter at the begin of a repetition than at "
+            "its end"
         ),
         advice=(
             "compare latencies in units of the sentinel; `fleetmark doctor --noise` says what "

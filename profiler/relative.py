@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 from profiler import stats
 from profiler.result import Interval, Sentinel
 from profiler.samples import Iterations, SentinelSlices
-from profiler.sentinel import EDGE_SLICES
 
 Floats = NDArray[np.float64]
 
 # A single slice jitters; the median of so many neighbours follows the device's speed.
 SMOOTHING = 5
+# With fewer steps from pause to pause their jitter is not known.
+LEAST_STEPS = 3
+# exp() of it is a factor of a million; a jitter that large says that nothing is known.
+_LARGEST_LOG = 14.0
 
 
 def _smoothed(durations: Floats) -> Floats:
@@ -40,14 +46,52 @@ def relative_groups(iterations: Iterations, slices: SentinelSlices) -> list[Floa
     ]
 
 
-def drift(slices: SentinelSlices) -> float:
-    """Largest relative difference of the sentinel between before and after a repetition."""
-    found = 0.0
-    for index in np.unique(slices.repetition):
-        own = slices.duration_ns[slices.repetition == index]
-        before, after = np.median(own[:EDGE_SLICES]), np.median(own[-EDGE_SLICES:])
-        found = max(found, float(abs(after - before) / min(before, after)))
-    return found
+class Drift(NamedTuple):
+    """How far the device's speed moved within a repetition, and what its jitter alone would show.
+
+    Both relative, of the repetition in which the first exceeds the second by most.
+    """
+
+    change: float
+    by_chance: float
+
+
+def drift(slices: SentinelSlices) -> Drift:
+    """The sentinel in the first third of a repetition against the last third.
+
+    Slices that follow at once upon another are of one pause and count as one, by their median. The
+    jitter is that from one pause to the next (von Neumann 1941, mean square successive
+    difference), which a steady change hardly adds to; by chance as much is shown by one run in
+    twenty, all its repetitions together.
+    """
+    indices = np.unique(slices.repetition)
+    found = [_drift(_pauses(slices, int(index)), len(indices)) for index in indices]
+    return max(found, key=lambda each: each.change - each.by_chance)
+
+
+def _pauses(slices: SentinelSlices, index: int) -> Floats:
+    """Median slice of each pause of a repetition, as logarithms."""
+    own = slices.repetition == index
+    start, duration = slices.start_ns[own], slices.duration_ns[own].astype(np.float64)
+    idle = start[1:] - (start[:-1] + slices.duration_ns[own][:-1])
+    # Within a pause nothing but a clock read is between two slices.
+    begins = np.flatnonzero(idle > np.median(duration)) + 1
+    return np.log([np.median(part) for part in np.split(duration, begins)])
+
+
+def _drift(pauses: Floats, repetitions: int) -> Drift:
+    from scipy.special import stdtrit  # 0.1 s to import; not on the way to --help
+
+    third = max(1, len(pauses) // 3)
+    change = abs(float(pauses[-third:].mean() - pauses[:third].mean()))
+    steps = np.diff(pauses)
+    if len(steps) < LEAST_STEPS:
+        # Two edges and nothing between them: what they jitter by is not known.
+        return Drift(math.expm1(change), 0.0)
+    noise = math.sqrt(float(np.mean(steps**2)) / 2 * 2 / third)
+    level = 1 - (1 - stats.CONFIDENCE) / 2 / repetitions
+    chance = float(stdtrit(len(steps), level)) * noise
+    return Drift(math.expm1(change), math.expm1(min(chance, _LARGEST_LOG)))
 
 
 def summarise(kind: str, iterations: Iterations, slices: SentinelSlices) -> Sentinel | None:
@@ -57,6 +101,7 @@ def summarise(kind: str, iterations: Iterations, slices: SentinelSlices) -> Sent
     seconds = slices.duration_ns / 1e9
     groups = [seconds[slices.repetition == index] for index in np.unique(slices.repetition)]
     own = stats.median(groups).interval
+    moved = drift(slices)
     if iterations.warmup.all():
         relative = stats.Percentile(None, "single iterations were not timed")
     else:
@@ -65,7 +110,8 @@ def summarise(kind: str, iterations: Iterations, slices: SentinelSlices) -> Sent
         kind=kind,
         slices=len(slices),
         seconds=own or Interval(value=float(np.median(seconds)), low=None, high=None),
-        drift=drift(slices),
+        drift=moved.change,
+        drift_by_chance=moved.by_chance,
         relative_p50=relative.interval,
         relative_p50_reason=relative.reason,
     )

@@ -17,7 +17,7 @@ from profiler.result import InputInfo, Memory, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.sentinel import ConvolutionWork, Sentinel
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
-from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_steady
+from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_moving, is_steady
 
 # Warm-up may use up to this share of a repetition's budget, so that something is left to measure.
 WARMUP_SHARE = 0.4
@@ -65,7 +65,9 @@ def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]
         emit(_warmup_progress(plan, start, stamps))
         return steady
 
-    return _untimed_blocks(loaded, limit, enough, start), steady
+    stamps = _untimed_blocks(loaded, limit, enough, start)
+    # At the end of its time: a device that is noisy but no longer on its way is warm.
+    return stamps, steady or is_moving(latencies, window) is False
 
 
 def _untimed_blocks(

@@ -80,7 +80,9 @@ class Sentinel(Frozen):
         kind: names the work and what it was computed with; only equal kinds can be compared.
         slices: how often it was timed.
         seconds: its median.
-        drift: by how much it differed between before and after a repetition, relative; the largest.
+        drift: by how much it differed between the begin and the end of a repetition, relative; of
+            the repetition in which that was least like chance.
+        drift_by_chance: what the jitter of its slices alone would show there.
         relative_p50: median latency in units of the sentinel at that moment.
     """
 
@@ -88,5 +90,6 @@ class Sentinel(Frozen):
     slices: int
     seconds: Interval
     drift: float
+    drift_by_chance: float = 0.0
     relative_p50: Interval | None
     relative_p50_reason: str | None = None

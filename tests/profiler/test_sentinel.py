@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
 from profiler import relative
+from profiler.flags import DRIFT
 from profiler.samples import Iterations, SentinelSlices
-from profiler.sentinel import EDGE_SLICES, SHARE, ConvolutionWork, Sentinel
+from profiler.sentinel import EDGE_SLICES, MOST_BETWEEN, SHARE, ConvolutionWork, Sentinel
 
 
 class Clock:
@@ -93,12 +96,65 @@ def test_in_its_units_a_wandering_device_is_steady() -> None:
     assert found.relative_p50.value == pytest.approx(0.01 / 0.0015, rel=0.02)
 
 
+def test_a_long_pause_has_a_few_slices_and_a_short_one_none() -> None:
+    clock = Clock()
+    sentinel = Sentinel(Work(clock, 1_000_000), clock)
+    for waited, slices in ((90_000_000, 0), (120_000_000, 2), (60_000_000_000, MOST_BETWEEN)):
+        clock.now += waited
+        before = len(sentinel.slices)
+        sentinel.between()
+        assert len(sentinel.slices) - before == slices
+
+
 @pytest.mark.parametrize(("change", "expected"), [(1.0, 0.0), (1.1, 0.1), (0.8, 0.25)])
-def test_drift_is_between_before_and_after(change: float, expected: float) -> None:
+def test_drift_is_from_the_begin_to_the_end(change: float, expected: float) -> None:
     speed = np.linspace(1.0, 1.0, 200)
     speed[100:] *= change
     _, slices = device(speed)
-    assert relative.drift(slices) == pytest.approx(expected, abs=1e-6)
+    found = relative.drift(slices)
+    assert found.change == pytest.approx(expected, abs=1e-6)
+    assert found.by_chance <= expected + 1e-6
+
+
+def pauses(speeds: Sequence[float], each: int = 3, index: int = 0) -> SentinelSlices:
+    """Slices back to back in pauses a quarter of a second apart."""
+    slices, now = [], 0.0
+    for speed in speeds:
+        for _ in range(each):
+            slices.append((int(now * 1e9), int((now + 0.001 * speed) * 1e9)))
+            now = slices[-1][1] / 1e9
+        now += 0.25
+    return SentinelSlices.of(index, slices)
+
+
+def test_jitter_is_no_drift() -> None:
+    rng = np.random.default_rng(1)
+    flagged = 0
+    for _ in range(400):
+        run = [pauses(np.exp(0.03 * rng.standard_normal(10)), index=i) for i in range(5)]
+        slices = SentinelSlices.concatenate(run)
+        found = relative.drift(slices)
+        flagged += found.change > max(DRIFT, found.by_chance)
+    assert flagged <= 0.08 * 400
+
+
+def test_a_drift_within_jitter_is_found() -> None:
+    rng = np.random.default_rng(1)
+    found = [
+        relative.drift(pauses(np.exp(0.01 * rng.standard_normal(12) + np.linspace(0, 0.1, 12))))
+        for _ in range(100)
+    ]
+    assert sum(each.change > max(DRIFT, each.by_chance) for each in found) >= 95
+
+
+def test_slices_of_one_pause_count_once() -> None:
+    """Five that were slow together are one slow moment, and no evidence of more."""
+    found = relative.drift(pauses([1.0, 1.1, 1.0, 1.0, 1.0, 1.1], each=5))
+    assert found.change < found.by_chance
+
+
+def test_two_edges_alone_are_compared_as_they_are() -> None:
+    assert relative.drift(pauses([1.0, 1.05])) == (pytest.approx(0.05, abs=1e-3), 0.0)
 
 
 def test_without_slices_there_is_none() -> None:

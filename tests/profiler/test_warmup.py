@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from profiler.warmup import WINDOW_ITERATIONS, WINDOW_SECONDS, is_steady, window_length
+from profiler.warmup import (
+    WINDOW_ITERATIONS,
+    WINDOW_SECONDS,
+    is_moving,
+    is_steady,
+    window_length,
+)
 
 
 def test_a_window_has_enough_iterations_and_enough_time() -> None:
@@ -58,3 +64,33 @@ def test_the_windows_can_be_shorter_and_still_have_their_iterations() -> None:
     assert not is_steady(latencies)
     assert is_steady(latencies, window_seconds=0.02)
     assert not is_steady(latencies[:39], window_seconds=0.02)
+
+
+def noisy(rng: np.random.Generator, level: np.ndarray, sd: float = 0.05) -> list[float]:
+    """Latencies with a noise that lasts for some ten iterations."""
+    slow = np.repeat(rng.standard_normal(len(level) // 10), 10)
+    return list(level * np.exp(sd * slow))
+
+
+def test_noise_is_seldom_taken_for_movement() -> None:
+    rng = np.random.default_rng(2)
+    runs = [noisy(rng, np.full(200, 0.02)) for _ in range(400)]
+    assert sum(not is_steady(each, 2.0) for each in runs) > 200
+    assert sum(is_moving(each, 2.0) is True for each in runs) <= 0.03 * 400
+
+
+def test_movement_is_seen_through_noise() -> None:
+    rng = np.random.default_rng(2)
+    falling = np.concatenate([np.full(100, 0.022), np.full(100, 0.02)])
+    runs = [noisy(rng, falling, sd=0.02) for _ in range(100)]
+    assert sum(is_moving(each, 2.0) is True for each in runs) >= 90
+
+
+def test_what_is_too_short_for_two_windows_is_not_known() -> None:
+    assert is_moving([0.2] * 39) is None
+    assert is_moving([0.2] * 40) is False
+
+
+def test_a_change_below_the_tolerance_is_none_however_sure() -> None:
+    assert is_moving([0.2] * 20 + [0.2 * 1.009] * 20) is False
+    assert is_moving([0.2] * 20 + [0.2 * 1.011] * 20) is True
