@@ -29,7 +29,7 @@ from profiler.spec import (
 )
 
 # Devices and coordinator must speak the same version of these types.
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 NAME_PATTERN = r"^[a-z0-9]([a-z0-9.\-]{0,61}[a-z0-9])?$"
 LABEL_KEY = re.compile(r"[a-z][a-z0-9_.\-]{0,62}")
@@ -301,39 +301,57 @@ class Problem(Frozen):
 # --- coordinator ↔ device agent --------------------------------------------------------------
 
 
-class Assignment(Frozen):
-    """A run handed to a device. ``(run_id, attempt)`` fences it."""
+class AttemptKey(Frozen):
+    """One attempt at a run. It fences: what is said of one attempt is news of no other."""
 
     run_id: str
     attempt: int
-    job_id: str
-    device: str
+
+
+class AssignedRun(Frozen):
+    """One run of an assignment."""
+
+    key: AttemptKey
     spec: RunSpec
 
 
-class AttemptKey(Frozen):
-    """One attempt at a run."""
+class Assignment(Frozen):
+    """Runs of one job handed to a device together: their repetitions take turns there."""
 
-    run_id: str
-    attempt: int
+    job_id: str
+    device: str
+    runs: tuple[AssignedRun, ...] = Field(min_length=1)
+
+    @property
+    def keys(self) -> frozenset[AttemptKey]:
+        return frozenset(run.key for run in self.runs)
+
+
+class CurrentRun(Frozen):
+    """An attempt that the device has begun and not ended, and where it is."""
+
+    key: AttemptKey
+    progress: Progress
 
 
 class AgentStatus(Frozen):
     """What a device's agent answers when asked: its heartbeat.
 
-    ``version`` counts its changes: asked with the last one, the agent waits for news.
+    Attributes:
+        version: counts its changes: asked with the last one, the agent waits for news.
+        current: the runs that take turns now; one of them at a time is measured.
+        finished: what waits in the outbox, oldest first.
     """
 
     device_id: str
     version: int
-    current: AttemptKey | None
-    progress: Progress | None
+    current: tuple[CurrentRun, ...]
     finished: tuple[AttemptKey, ...]
     cached_models: tuple[str, ...]
 
 
 class StartAnswer(Frozen):
-    """``accepted``, or ``busy`` with another attempt: a device runs one at a time."""
+    """``accepted``, or ``busy`` with other attempts: a device has one assignment at a time."""
 
     outcome: Literal["accepted", "busy", "already_finished"]
 

@@ -13,10 +13,14 @@ from profiler.spec import RunSpec
 
 
 class Phase(StrEnum):
-    """What a run is doing. The first two are the fleet's, the others the worker's."""
+    """What a run is doing. The first three are the fleet's, the others the worker's.
+
+    ``waiting``: it is on the device, and another run that it takes turns with is being measured.
+    """
 
     QUEUED = "queued"
     SENDING_MODEL = "sending_model"
+    WAITING = "waiting"
     STARTING = "starting"
     CONVERTING = "converting"
     LOADING = "loading"

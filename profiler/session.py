@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from time import monotonic, perf_counter
+from typing import TypeVar
 
 from profiler.commands import (
     Answer,
@@ -47,6 +48,7 @@ __all__ = ["OnProgress", "measure", "measure_overhead", "new_work_dir", "run_wor
 SEARCH_SHARE = 0.6
 
 Order = Callable[[Sequence[int], int], list[tuple[int, int]]]
+Told = TypeVar("Told")
 
 
 class _Workers:
@@ -91,6 +93,7 @@ class _Run:
         workers: _Workers,
         pool: WorkerPool,
         on_progress: OnProgress,
+        on_result: Callable[[RunResult], None],
         cancel: threading.Event,
     ) -> None:
         self.request = request
@@ -99,6 +102,7 @@ class _Run:
         self._kind = pool.kind(request.spec)
         self._variables = pool.variables(request.spec)
         self._on_progress = on_progress
+        self._on_result = on_result
         self._cancel = cancel
         self._started_at = datetime.now(timezone.utc)
         self._left_seconds = request.spec.timeout_seconds
@@ -180,7 +184,7 @@ class _Run:
             )
         )
         if isinstance(answer, ResultEvent):
-            self.result = self._with_start(answer.result)
+            self._end(self._with_start(answer.result))
 
     def _guarded(self, command: AnyCommand, *, again: bool = False) -> Answer | None:
         """The answer, or ``None`` when the run is over: then ``result`` says how.
@@ -191,21 +195,32 @@ class _Run:
         """
         if self.result is not None:
             return None
+        if self._cancel.is_set():
+            # Between its turns the worker is at nobody's command: the others go on with it.
+            self._end_cancelled()
+            return None
         began = monotonic()
         try:
             return self._ask(command, again=again)
         except RunCancelled:
             self._workers.end(self._kind)
-            error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
-            self.result = self._without_figures(error, RunStatus.CANCELLED)
+            self._end_cancelled()
         except (RunFailure, WorkerGoneError) as error_:
             failure = error_.failure if isinstance(error_, WorkerGoneError) else error_
             tail = self._workers.end(self._kind)
             error = RunError(kind=failure.kind, message=str(failure), stderr_tail=tail)
-            self.result = self._without_figures(error, RunStatus.FAILED)
+            self._end(self._without_figures(error, RunStatus.FAILED))
         finally:
             self._left_seconds -= monotonic() - began
         return None
+
+    def _end_cancelled(self) -> None:
+        error = RunError(kind=FailureKind.DEVICE_ERROR, message="cancelled")
+        self._end(self._without_figures(error, RunStatus.CANCELLED))
+
+    def _end(self, result: RunResult) -> None:
+        self.result = result
+        self._on_result(result)
 
     def _ask(self, command: AnyCommand, *, again: bool) -> Answer:
         spec = self.request.spec
@@ -264,7 +279,8 @@ def measure(
     pool: WorkerPool,
     *,
     on_progress: Callable[[int, ProgressEvent], None] = lambda _index, _event: None,
-    cancel: threading.Event | None = None,
+    on_result: Callable[[int, RunResult], None] = lambda _index, _result: None,
+    cancels: Sequence[threading.Event] | None = None,
     order: Order = interleaved,
     seed: int = 0,
 ) -> list[RunResult]:
@@ -276,15 +292,18 @@ def measure(
         requests: what to measure. Each one's ``work_dir`` must exist; raw data are left there.
         pool: where workers come from, and go to when all is done.
         on_progress: called in this thread with the place of the request and the event.
-        cancel: when set from another thread, the runs are ended.
+        on_result: likewise, as soon as a request has its result: a failed one before the others
+            have had all their turns.
+        cancels: one for each request; when it is set from another thread, that run ends, at once
+            or at its next turn, and the others go on.
         order: (repetitions of each, seed) → (configuration, repetition) in turn.
         seed: of the order.
     """
     workers = _Workers(pool)
-    stop = cancel or threading.Event()
+    stops = [threading.Event() for _ in requests] if cancels is None else cancels
     runs = [
-        _Run(request, workers, pool, _to(on_progress, place), stop)
-        for place, request in enumerate(requests)
+        _Run(request, workers, pool, _to(on_progress, place), _to(on_result, place), stop)
+        for place, (request, stop) in enumerate(zip(requests, stops, strict=True))
     ]
     try:
         for run in runs:
@@ -340,8 +359,8 @@ def measure_overhead(
     return found
 
 
-def _to(on_progress: Callable[[int, ProgressEvent], None], place: int) -> OnProgress:
-    return lambda event: on_progress(place, event)
+def _to(tell: Callable[[int, Told], None], place: int) -> Callable[[Told], None]:
+    return lambda told: tell(place, told)
 
 
 def _ended(run: _Run) -> RunResult:
@@ -373,12 +392,12 @@ def run_worker(
     def follow(_place: int, event: ProgressEvent) -> None:
         on_progress(event)
 
+    cancels = None if cancel is None else [cancel]
+    seed = request.spec.seed
     if pool is not None:
-        return measure([request], pool, on_progress=follow, cancel=cancel, seed=request.spec.seed)[
-            0
-        ]
+        return measure([request], pool, on_progress=follow, cancels=cancels, seed=seed)[0]
     with WorkerPool(python=python, base_environment=base_environment) as own:
-        return measure([request], own, on_progress=follow, cancel=cancel, seed=request.spec.seed)[0]
+        return measure([request], own, on_progress=follow, cancels=cancels, seed=seed)[0]
 
 
 def new_work_dir(parent: Path, run_id: str, attempt: int) -> Path:

@@ -8,8 +8,10 @@ from typing import Any
 from agents.messages import (
     AgentStatus,
     AttemptKey,
+    CurrentRun,
     Inventory,
     JobRequest,
+    Progress,
     Registration,
     Run,
     RunState,
@@ -18,6 +20,7 @@ from agents.messages import (
 from profiler.commands import Repeated
 from profiler.device.environment import read_environment
 from profiler.device.inventory import Catalogs
+from profiler.events import Phase
 from profiler.plan import LoadedFacts, RepetitionReport
 from profiler.result import (
     InputInfo,
@@ -102,12 +105,15 @@ def make_run(**changes: Any) -> Run:
     return Run.model_validate(values | changes)
 
 
+def make_current(key: AttemptKey, progress: Progress | None = None) -> CurrentRun:
+    return CurrentRun(key=key, progress=progress or Progress(phase=Phase.STARTING, fraction=0))
+
+
 def make_status(**changes: Any) -> AgentStatus:
     values: dict[str, Any] = {
         "device_id": "dev1",
         "version": 1,
-        "current": None,
-        "progress": None,
+        "current": (),
         "finished": (),
         "cached_models": (),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import chain
 from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -12,6 +13,7 @@ from typing_extensions import Self
 from agents.cli import show
 from agents.client import Client, Unreachable
 from agents.messages import JobWithRuns, Run, RunState
+from agents.messages import Progress as RunProgress
 from profiler import units
 from profiler.events import Phase
 
@@ -22,6 +24,7 @@ PATIENCE_SECONDS = 120.0
 WORDS = {
     Phase.QUEUED: "queued",
     Phase.SENDING_MODEL: "sending the model",
+    Phase.WAITING: "waiting for its turn",
     Phase.STARTING: "starting",
     Phase.CONVERTING: "converting to ONNX",
     Phase.LOADING: "loading",
@@ -100,14 +103,23 @@ class Bars:
         self._progress.update(self._tasks[who], completed=fraction, text=text)
 
 
+def _fraction(progress: RunProgress | None) -> float:
+    """How much of a run is done; of the model's way to the device nothing is."""
+    if progress is None or progress.phase is Phase.SENDING_MODEL:
+        return 0.0
+    return progress.fraction
+
+
 def _show_device(bars: Bars, device: str, runs: list[Run]) -> None:
     over = sum(run.state.final for run in runs)
-    current = next((r for r in runs if not r.state.final and r.state is not RunState.QUEUED), None)
-    waiting = next((r for r in runs if r.state is RunState.QUEUED), None)
-    shown = current or waiting or runs[-1]
-    inside = current.progress.fraction if current and current.progress else 0.0
+    current = [r for r in runs if not r.state.final and r.state is not RunState.QUEUED]
+    # Several take turns; one is measured.
+    measured = (r for r in current if r.progress and r.progress.phase is not Phase.WAITING)
+    queued = (r for r in runs if r.state is RunState.QUEUED)
+    shown = next(chain(measured, current, queued), runs[-1])
+    inside = sum(_fraction(r.progress) for r in current)
     failed = sum(run.state is RunState.FAILED for run in runs)
-    text = f"{_name(shown)} ({min(over + 1, len(runs))}/{len(runs)}): {_state(shown)}"
+    text = f"{_name(shown)} ({runs.index(shown) + 1}/{len(runs)}): {_state(shown)}"
     if over == len(runs):
         text = "done" if not failed else f"done, {failed} of {len(runs)} failed"
     phase = f"{shown.id}/{shown.state}/{shown.progress.phase if shown.progress else ''}"

@@ -28,11 +28,12 @@ from agents.coordinator.queue import (
     accepts,
     decide,
     key_of,
+    measured_now,
 )
 from agents.coordinator.samples import SampleStore
 from agents.coordinator.store import Store
 from agents.coordinator.transfer import Transfers
-from agents.messages import Assignment, AttemptKey, Progress, Run
+from agents.messages import AssignedRun, Assignment, AttemptKey, Progress, Run
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError
 from profiler.events import Phase
@@ -147,10 +148,9 @@ class DeviceLoop:
         status = await self._call(self._agents.status, self.device_id, wait, self._version)
         self._heard = self._clock()
         self._version = status.version
-        current = status.current
-        self._presence.answered(self.device_id, current.run_id if current else None)
+        self._presence.answered(self.device_id, measured_now(status))
         active = await self._call(self._store.active_on, self.device_id)
-        self._busy = current is not None
+        self._busy = bool(status.current)
         for action in decide(active, status):
             await self._act(action)
         return 0.0 if self._busy else self._timing.idle
@@ -188,7 +188,7 @@ class DeviceLoop:
 
     def _refuse_result(self, key: AttemptKey, message: str) -> None:
         run = self._store.run(key.run_id)
-        if accepts(run, key):
+        if accepts(run, key, RunStatus.FAILED):
             self._refuse(run, message)
         log.warning("run %s, attempt %d: %s", key.run_id, key.attempt, message)
         self._agents.acknowledge(self.device_id, key)
@@ -217,40 +217,48 @@ class DeviceLoop:
             self._give_up(run, f"the device was silent for {silent:.0f} s ({reason})")
 
     def _start_next(self) -> None:
-        run = self._store.assign_next(self.device_id)
-        if run is None:
+        runs = self._store.assign_next(self.device_id)
+        if not runs:
             return
         try:
-            self._send_model(run)
+            self._send_model(runs)
         except OSError as error:
-            self._refuse(run, f"the model cannot be read on the coordinator: {error}")
+            self._refuse_all(runs, f"the model cannot be read on the coordinator: {error}")
             return
         except AgentFailedError as error:
-            self._refuse(run, f"the device could not take the model: {error}")
+            self._refuse_all(runs, f"the device could not take the model: {error}")
             return
         except DeviceUnreachableError as error:
-            self._give_up(run, f"the model did not reach the device: {error}")
+            for run in runs:
+                self._give_up(run, f"the model did not reach the device: {error}")
             raise
-        self._presence.show(run.id, Progress(phase=Phase.STARTING, fraction=0))
+        self._show_all(runs, Progress(phase=Phase.STARTING, fraction=0))
         assignment = Assignment(
-            run_id=run.id,
-            attempt=run.attempt,
-            job_id=run.job_id,
-            device=run.device,
-            spec=run.spec,
+            job_id=runs[0].job_id,
+            device=runs[0].device,
+            runs=tuple(AssignedRun(key=key_of(run), spec=run.spec) for run in runs),
         )
         self._busy = True
         self._agents.start(self.device_id, assignment)
 
-    def _send_model(self, run: Run) -> None:
-        model = run.spec.model
+    def _send_model(self, runs: tuple[Run, ...]) -> None:
+        # One job, one model.
+        model = runs[0].spec.model
         if not isinstance(model, ArtifactRef):
             return
 
         def show(fraction: float) -> None:
-            self._presence.show(run.id, Progress(phase=Phase.SENDING_MODEL, fraction=fraction))
+            self._show_all(runs, Progress(phase=Phase.SENDING_MODEL, fraction=fraction))
 
         self._transfers.send(self.device_id, model, show)
+
+    def _show_all(self, runs: tuple[Run, ...], progress: Progress) -> None:
+        for run in runs:
+            self._presence.show(run.id, progress)
+
+    def _refuse_all(self, runs: tuple[Run, ...], message: str) -> None:
+        for run in runs:
+            self._refuse(run, message)
 
     def _refuse(self, run: Run, message: str) -> None:
         result = result_without_figures(

@@ -7,9 +7,12 @@ queued ─▶ assigned ─▶ running ─▶ succeeded | failed | cancelled
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agents.messages import AgentStatus, AttemptKey, Progress, Run, RunState
+from profiler.events import Phase
+from profiler.result import RunStatus
 
 ALLOWED: dict[RunState, frozenset[RunState]] = {
     # A late result of an attempt that was given up may still arrive before the next one starts.
@@ -41,13 +44,15 @@ def may_become(state: RunState, target: RunState) -> bool:
     return target in ALLOWED[state]
 
 
-def accepts(run: Run, key: AttemptKey) -> bool:
+def accepts(run: Run, key: AttemptKey, status: RunStatus) -> bool:
     """Whether a result of ``key`` counts for ``run``.
 
     It does when it is the newest attempt and the run is not over: also when the run waits to be
-    assigned again, for then the work that was thought lost is there after all.
+    assigned again, for then the work that was thought lost is there after all. Unless it is that
+    of our own ``Abort`` of that attempt: nobody has cancelled the run.
     """
-    return run.attempt == key.attempt and not run.state.final
+    aborted = run.state is RunState.QUEUED and status is RunStatus.CANCELLED
+    return run.attempt == key.attempt and not run.state.final and not aborted
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class GiveUp:
 
 @dataclass(frozen=True)
 class StartNext:
-    """The device is idle: hand it its next run."""
+    """The device is idle: hand it its next runs."""
 
 
 Action = Collect | Abort | MarkRunning | ShowProgress | GiveUp | StartNext
@@ -107,35 +112,78 @@ def decide(active: tuple[Run, ...], status: AgentStatus) -> list[Action]:
         status: what the device's agent just said.
     """
     wanted = {key_of(run): run for run in active}
+    current = {each.key: each.progress for each in status.current}
     actions: list[Action] = [Collect(key) for key in status.finished]
-    current = status.current
-    if current is not None and current not in wanted:
-        actions.append(Abort(current))
+    actions += [Abort(key) for key in current if key not in wanted]
     for key, run in wanted.items():
-        actions.extend(_follow(run, key, status))
-    if current is None and not _left(wanted, actions):
+        if key not in status.finished:
+            actions += _follow(run, current.get(key))
+    if not current:
+        # What the store held as active is collected or given up by now.
         actions.append(StartNext())
     return actions
 
 
-def _follow(run: Run, key: AttemptKey, status: AgentStatus) -> list[Action]:
-    if key in status.finished:
-        return []
-    if key != status.current:
+def _follow(run: Run, progress: Progress | None) -> list[Action]:
+    """News of a run that has no result yet; ``None`` when the device does not know it."""
+    if progress is None:
         return [GiveUp(run, "the device's agent restarted and does not know the run")]
-    actions: list[Action] = [MarkRunning(run)] if run.state is RunState.ASSIGNED else []
-    if status.progress is not None:
-        actions.append(ShowProgress(run, status.progress))
-    return actions
+    begun: list[Action] = [MarkRunning(run)] if run.state is RunState.ASSIGNED else []
+    return [*begun, ShowProgress(run, progress)]
 
 
-def _left(wanted: dict[AttemptKey, Run], actions: list[Action]) -> bool:
-    """Whether a run stays on the device after the actions."""
-    collected = {action.key for action in actions if isinstance(action, Collect)}
-    lost = {key_of(action.run) for action in actions if isinstance(action, GiveUp)}
-    return bool(set(wanted) - collected - lost)
+def measured_now(status: AgentStatus) -> str | None:
+    """Which of the device's runs has its turn; ``None`` when the device is idle."""
+    if not status.current:
+        return None
+    at_work = [each for each in status.current if each.progress.phase is not Phase.WAITING]
+    return (at_work or status.current)[0].key.run_id
 
 
 def after_loss(run: Run) -> RunState:
     """Where a run goes whose attempt was lost."""
     return RunState.FAILED if run.attempt >= run.max_attempts else RunState.QUEUED
+
+
+# --- which runs a device gets together -------------------------------------------------------
+
+# Runs that take turns have no result before the last turn, and a device that is lost in between
+# costs all of them an attempt. So they are few, and their measuring takes minutes, not hours: what
+# changes with the time of day is not what the turns are for.
+MOST_RUNS_TOGETHER = 8
+MOST_SECONDS_TOGETHER = 600.0
+# Each needs a worker of its own with its engine's libraries in memory, some 300 MB for torch.
+MOST_WORKERS_TOGETHER = 4
+
+
+def together(waiting: Sequence[Run]) -> tuple[Run, ...]:
+    """The runs that a device gets next: their repetitions take turns there.
+
+    A run that had begun when its device was lost is measured alone. If it was one of these that
+    took the device down, the others do not meet it again, and each has its attempts for itself.
+
+    Args:
+        waiting: one job's queued runs on one device, in their order.
+
+    Returns:
+        as many of the first ones as fit; at least one, if there are any.
+    """
+    group: list[Run] = []
+    for run in waiting:
+        if group and not _fits(group, run):
+            break
+        group.append(run)
+        if run.started_at is not None:
+            break
+    return tuple(group)
+
+
+def _fits(group: Sequence[Run], run: Run) -> bool:
+    everyone = (*group, run)
+    return (
+        run.started_at is None
+        and len(everyone) <= MOST_RUNS_TOGETHER
+        and sum(each.spec.max_time_seconds for each in everyone) <= MOST_SECONDS_TOGETHER
+        and len({(each.spec.runtime, each.spec.threads) for each in everyone})
+        <= MOST_WORKERS_TOGETHER
+    )

@@ -9,7 +9,14 @@ from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from agents.coordinator import schema
 from agents.coordinator.database import writing
-from agents.coordinator.queue import ACTIVE, accepts, after_loss, may_become
+from agents.coordinator.queue import (
+    ACTIVE,
+    MOST_RUNS_TOGETHER,
+    accepts,
+    after_loss,
+    may_become,
+    together,
+)
 from agents.coordinator.reader import Reader
 from agents.coordinator.registry import Registry, new_id
 from agents.coordinator.rows import (
@@ -119,22 +126,28 @@ class Store(Registry, Reader):
 
     # --- transitions -------------------------------------------------------------------------
 
-    def assign_next(self, device_id: str) -> Run | None:
-        """Hand the device its oldest waiting run: assigned, with the next attempt's number."""
-        query = (
+    def assign_next(self, device_id: str) -> tuple[Run, ...]:
+        """Hand the device its oldest waiting runs of one job, as many as may take turns.
+
+        All of them are assigned, each with its own next attempt's number, or none is.
+        """
+        r = schema.runs.c
+        waiting = (
             select(schema.runs)
-            .where(schema.runs.c.device_id == device_id)
-            .where(schema.runs.c.state == RunState.QUEUED.value)
-            .order_by(schema.runs.c.seq)
-            .limit(1)
-            .with_for_update()
+            .where(r.device_id == device_id)
+            .where(r.state == RunState.QUEUED.value)
+            .order_by(r.seq)
         )
         with writing(self._engine) as db:
-            row = db.execute(query).one_or_none()
-            if row is None:
-                return None
-            run = run_of(row)
-            return self._move(db, run, RunState.ASSIGNED, None, attempt=run.attempt + 1)
+            first = db.execute(waiting.limit(1)).one_or_none()
+            if first is None:
+                return ()
+            of_job = waiting.where(r.job_id == first.job_id).limit(MOST_RUNS_TOGETHER)
+            group = together([run_of(row) for row in db.execute(of_job.with_for_update())])
+            return tuple(
+                self._move(db, run, RunState.ASSIGNED, None, attempt=run.attempt + 1)
+                for run in group
+            )
 
     def mark_running(self, key: AttemptKey) -> None:
         with writing(self._engine) as db:
@@ -162,7 +175,7 @@ class Store(Registry, Reader):
         """Store a result; whether it counts. A late one is kept apart, a second one ignored."""
         with writing(self._engine) as db:
             run = self._locked(db, key.run_id)
-            if run is None or not accepts(run, key):
+            if run is None or not accepts(run, key, result.status):
                 self._keep_late(db, key, result, run)
                 return False
             self._insert_result(db, run, result)

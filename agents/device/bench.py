@@ -1,4 +1,4 @@
-"""The one thread on a device in which runs are measured, one after the other."""
+"""The one thread on a device in which runs are measured, one assignment after the other."""
 
 from __future__ import annotations
 

@@ -427,8 +427,7 @@ def finished(world: World, **changes: Any) -> RunResult:
     """A run that its device has done."""
     device_id = world.register().json()["device_id"]
     world.submit()
-    run = world.store.assign_next(device_id)
-    assert run is not None
+    (run,) = world.store.assign_next(device_id)
     result = make_result(run_id=run.id, job_id=run.job_id, **changes)
     assert world.store.finish(AttemptKey(run_id=run.id, attempt=run.attempt), result)
     return result

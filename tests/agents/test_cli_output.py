@@ -38,6 +38,7 @@ from tests.builders import (
     make_request,
     make_result,
     make_run,
+    make_spec,
 )
 
 COMMANDS = (
@@ -297,6 +298,51 @@ def test_watch_follows_to_the_end_and_shows_the_results(
     assert "queued" in lines[0]
     assert "measuring, p50 16.4 ms" in lines[1]
     assert "done" in lines[2]
+
+
+def test_watch_names_the_run_that_has_its_turn(
+    coordinator: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def turn(of: int, phase: Phase) -> str:
+        runs = tuple(
+            make_run(
+                id=f"run{n}",
+                state=RunState.RUNNING,
+                spec=make_spec(batch_size=n),
+                progress=Progress(phase=phase if n == of else Phase.WAITING, fraction=0.5),
+            )
+            for n in (1, 2)
+        )
+        return JobWithRuns(job=make_job(JobState.RUNNING, running=2), runs=runs).model_dump_json()
+
+    over = JobWithRuns(
+        job=make_job(JobState.SUCCEEDED, succeeded=1), runs=(make_run(state=RunState.SUCCEEDED),)
+    ).model_dump_json()
+    coordinator.answers["GET", "/api/v1/jobs/job1"] = [
+        turn(1, Phase.MEASURING), turn(2, Phase.LOADING), turn(2, Phase.WAITING), over,
+    ]  # fmt: skip
+    progress.follow_job(connection.connect(None, None), "job1")
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert "b1 (1/2): measuring" in lines[0]
+    assert "b2 (2/2): loading" in lines[1]
+    assert "b1 (1/2): waiting for its turn" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("phase", "shares"), [(Phase.WAITING, 0.5), (Phase.SENDING_MODEL, 0.0), (None, 0.0)]
+)
+def test_the_bar_of_a_device_is_that_of_all_its_runs(phase: Phase | None, shares: float) -> None:
+    shown: list[float] = []
+
+    class Seen(progress.Bars):
+        def update(self, who: str, fraction: float, text: str, phase: str) -> None:
+            shown.append(fraction)
+
+    now = Progress(phase=phase, fraction=0.5) if phase else None
+    running = [make_run(id=f"run{n}", state=RunState.RUNNING, progress=now) for n in range(2)]
+    over, queued = make_run(state=RunState.FAILED), make_run(state=RunState.QUEUED)
+    progress._show_device(Seen(), "pi5-a", [over, *running, queued])
+    assert shown == [pytest.approx((1 + 2 * shares) / 4)]
 
 
 def test_a_run_that_did_not_succeed_makes_the_status_one(

@@ -27,6 +27,7 @@ from agents.messages import (
     Assignment,
     AttemptKey,
     Axes,
+    CurrentRun,
     DeviceState,
     Progress,
     Run,
@@ -49,13 +50,13 @@ class Device:
     def __init__(self) -> None:
         self.strange: set[str] = set()
         self.lock = threading.RLock()
-        self.current: Assignment | None = None
-        self.progress: Progress | None = None
+        self.current: dict[AttemptKey, Progress] = {}
         self.outbox: dict[AttemptKey, tuple[RunResult, bytes | None]] = {}
         self.version = 0
         self.reachable = True
         self.up = False
         self.started: list[AttemptKey] = []
+        self.assignments: list[Assignment] = []
         self.aborted: list[AttemptKey] = []
         self.acknowledged: list[AttemptKey] = []
         self.finish_at_once = True
@@ -79,16 +80,16 @@ class Device:
             return AgentStatus(
                 device_id=device_id,
                 version=self.version,
-                current=self.key(),
-                progress=self.progress,
+                current=tuple(
+                    CurrentRun(key=key, progress=progress) for key, progress in self.current.items()
+                ),
                 finished=tuple(self.outbox),
                 cached_models=(),
             )
 
-    def key(self) -> AttemptKey | None:
-        if self.current is None:
-            return None
-        return AttemptKey(run_id=self.current.run_id, attempt=self.current.attempt)
+    def key(self) -> AttemptKey:
+        """The first of those that take turns."""
+        return next(iter(self.current))
 
     def start(self, device_id: str, assignment: Assignment) -> StartAnswer:
         self._reach()
@@ -96,29 +97,29 @@ class Device:
             self.lose_next_start = False
             raise DeviceUnreachableError("no answer within 10 s")
         with self.lock:
-            if self.current is not None:
+            if self.current:
                 return StartAnswer(outcome="busy")
-            self.current = assignment
+            keys = [run.key for run in assignment.runs]
+            self.current = dict.fromkeys(keys, Progress(phase=Phase.STARTING, fraction=0))
             self.version += 1
-            key = self.key()
-            assert key is not None
-            self.started.append(key)
+            self.started += keys
+            self.assignments.append(assignment)
             if self.finish_at_once:
-                self.finish()
+                for key in keys:
+                    self.finish(key)
         return StartAnswer(outcome="accepted")
 
-    def finish(self, **changes: Any) -> None:
+    def finish(self, key: AttemptKey | None = None, **changes: Any) -> None:
         with self.lock:
-            key = self.key()
-            assert key is not None
+            key = key or self.key()
             values = {"run_id": key.run_id, "attempt": key.attempt} | changes
             self.outbox[key] = (make_result(**values), self.raw)
-            self.current = self.progress = None
+            del self.current[key]
             self.version += 1
 
     def restart(self) -> None:
         with self.lock:
-            self.current = self.progress = None
+            self.current = {}
             self.up = False
             self.version = 0
 
@@ -126,8 +127,8 @@ class Device:
         self._reach()
         with self.lock:
             self.aborted.append(key)
-            if self.key() == key:
-                self.finish(status="cancelled")
+            if key in self.current:
+                self.finish(key, status="cancelled")
 
     def fetch(self, device_id: str, key: AttemptKey) -> tuple[RunResult, bytes | None]:
         self._reach()
@@ -236,20 +237,130 @@ def view(world: World) -> Any:
     return world.presence.view(world.record)
 
 
-def test_runs_are_done_one_after_the_other(world: World) -> None:
-    runs = world.submit(axes=Axes(batch_size=(1, 2, 4)))
+def test_jobs_are_done_one_after_the_other(world: World) -> None:
+    runs = [*world.submit(), *world.submit(), *world.submit()]
     world.drive(lambda: all(world.state(run).final for run in runs))
     assert [key.run_id for key in world.device.started] == [run.id for run in runs]
+    assert len(world.device.assignments) == 3
     assert {world.state(run) for run in runs} == {RunState.SUCCEEDED}
     assert len(world.device.acknowledged) == 3
     assert world.device.outbox == {}
+
+
+def test_the_runs_of_a_job_are_handed_over_together(world: World) -> None:
+    runs = world.submit(axes=Axes(batch_size=(1, 2, 4)))
+    other = world.submit()
+    world.drive(lambda: all(world.state(run).final for run in (*runs, *other)))
+    first, second = world.device.assignments
+    assert [(run.key.run_id, run.key.attempt) for run in first.runs] == [(r.id, 1) for r in runs]
+    assert [run.spec for run in first.runs] == [run.spec for run in runs]
+    assert (first.job_id, first.device) == (runs[0].job_id, "pi5-a")
+    assert [run.key.run_id for run in second.runs] == [run.id for run in other]
+
+
+def take_turns(world: World, count: int = 3) -> tuple[Run, ...]:
+    """Runs that the device has begun together."""
+    world.device.finish_at_once = False
+    runs = world.submit(axes=Axes(batch_size=tuple(range(1, count + 1))))
+    world.drive(lambda: {world.state(run) for run in runs} == {RunState.RUNNING})
+    return runs
+
+
+def attempt(run: Run, number: int = 1) -> AttemptKey:
+    return AttemptKey(run_id=run.id, attempt=number)
+
+
+def test_runs_that_take_turns_are_all_seen_to_run(world: World) -> None:
+    first, second, _ = take_turns(world)
+    waiting = Progress(phase=Phase.WAITING, fraction=0.2)
+    measuring = Progress(phase=Phase.MEASURING, fraction=0.4)
+    world.device.current.update({attempt(first): waiting, attempt(second): measuring})
+    world.drive(lambda: world.presence.progress(second.id) == measuring)
+    assert world.presence.progress(first.id) == waiting
+    assert view(world).state is DeviceState.BUSY
+    assert view(world).current_run_id == second.id
+
+
+def test_a_run_that_fails_early_is_told_early_and_the_device_is_not_free(world: World) -> None:
+    first, second, third = take_turns(world)
+    (after,) = world.submit()
+    world.device.finish(attempt(second))
+    world.drive(lambda: world.state(second).final)
+    assert world.presence.progress(second.id) is None
+    assert {world.state(run) for run in (first, third)} == {RunState.RUNNING}
+    assert view(world).state is DeviceState.BUSY
+    assert world.state(after) is RunState.QUEUED
+    world.device.finish(attempt(first))
+    world.device.finish(attempt(third))
+    world.drive(lambda: world.state(after) is RunState.RUNNING)
+    assert {world.state(run) for run in (first, third)} == {RunState.SUCCEEDED}
+
+
+def test_an_agent_that_restarts_among_turns_costs_what_it_had_not_finished(world: World) -> None:
+    first, second, third = take_turns(world)
+    world.device.finish(attempt(first))
+    world.device.restart()
+    world.device.finish_at_once = True
+    world.drive(lambda: all(world.state(run).final for run in (first, second, third)))
+    assert [world.store.run(run.id).attempt for run in (first, second, third)] == [1, 2, 2]
+    # Each for itself: one of them may be why it restarted.
+    assert [len(each.runs) for each in world.device.assignments] == [3, 1, 1]
+
+
+def test_a_silent_device_loses_all_that_took_turns(world: World) -> None:
+    runs = take_turns(world)
+    world.device.reachable = False
+    world.drive(
+        lambda: world.after_a_lease() and {world.state(run) for run in runs} == {RunState.QUEUED}
+    )
+    # It worked on, and comes back with one of them done and the others under way.
+    world.device.finish(attempt(runs[1]))
+    world.device.reachable = True
+    world.drive(lambda: world.state(runs[1]).final)
+    assert world.store.run(runs[1].id).attempt == 1
+    world.device.finish_at_once = True
+    world.drive(lambda: all(world.state(run).final for run in runs))
+    assert {key.run_id for key in world.device.aborted} == {runs[0].id, runs[2].id}
+    assert [world.store.run(run.id).attempt for run in runs] == [2, 1, 2]
+    assert {world.state(run) for run in runs} == {RunState.SUCCEEDED}
+
+
+def test_a_coordinator_that_was_killed_finds_all_that_take_turns(world: World) -> None:
+    runs = take_turns(world)
+    world.device.finish(attempt(runs[2]))
+    # ``drive`` starts a new loop each time: nothing of the old one is left but the store.
+    world.drive(lambda: world.state(runs[2]).final)
+    for run in runs[:2]:
+        world.device.finish(attempt(run))
+    world.drive(lambda: all(world.state(run).final for run in runs))
+    assert [world.store.run(run.id).attempt for run in runs] == [1, 1, 1]
+    assert len(world.device.assignments) == 1
+
+
+def test_a_model_that_cannot_be_sent_fails_all_that_were_to_take_turns(world: World) -> None:
+    world.transfers.error = FileNotFoundError(2, "No such file", "models/aa/aaaa")
+    runs = world.submit(
+        model=make_artifact(), axes=Axes(runtime=("onnxruntime",), batch_size=(1, 2))
+    )
+    world.drive(lambda: all(world.state(run).final for run in runs))
+    assert {world.state(run) for run in runs} == {RunState.FAILED}
+    assert world.device.assignments == []
+
+
+def test_a_model_is_sent_once_for_all_that_take_turns(world: World) -> None:
+    runs = world.submit(
+        model=make_artifact(), axes=Axes(runtime=("onnxruntime",), batch_size=(1, 2))
+    )
+    world.drive(lambda: all(world.state(run).final for run in runs))
+    assert world.transfers.sent == ["a" * 64]
+    assert len(world.device.assignments) == 1
 
 
 def test_a_run_is_seen_to_run(world: World) -> None:
     world.device.finish_at_once = False
     (run,) = world.submit()
     world.drive(lambda: world.state(run) is RunState.RUNNING)
-    world.device.progress = Progress(phase=Phase.MEASURING, fraction=0.4)
+    world.device.current[attempt(run)] = Progress(phase=Phase.MEASURING, fraction=0.4)
     world.drive(
         lambda: (p := world.presence.progress(run.id)) is not None and p.phase is Phase.MEASURING
     )
@@ -320,9 +431,8 @@ def test_a_late_result_is_kept_apart_and_the_newest_attempt_counts(world: World)
     (run,) = world.submit()
     world.drive(lambda: world.state(run) is RunState.RUNNING)
     old = world.device.key()
-    assert old is not None
     world.device.restart()
-    world.drive(lambda: world.store.run(run.id).attempt == 2 and world.device.key() is not None)
+    world.drive(lambda: world.store.run(run.id).attempt == 2 and bool(world.device.current))
     # What was thought lost had been in the outbox of the old agent after all.
     world.device.outbox[old] = (make_result(run_id=run.id, attempt=1), None)
     world.drive(lambda: world.store.late_results(run.id) == 1)
@@ -381,7 +491,7 @@ def test_an_acknowledgement_that_was_lost_counts_nothing_twice(world: World) -> 
 
 def test_a_cancelled_run_is_ended_on_the_device(world: World) -> None:
     world.device.finish_at_once = False
-    first, second = world.submit(axes=Axes(batch_size=(1, 2)))
+    first, second = world.submit(axes=Axes(batch_size=(1, 2), threads=(1,)), max_time_seconds=400)
     world.drive(lambda: world.state(first) is RunState.RUNNING)
     world.store.cancel_job(first.job_id)
     (other,) = world.submit()

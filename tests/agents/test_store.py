@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, func, select
 
 from agents.coordinator import schema
-from agents.coordinator.database import migrate, open_engine, reading
+from agents.coordinator.database import StoreFullError, migrate, open_engine, reading
 from agents.coordinator.expand import expand
+from agents.coordinator.queue import MOST_RUNS_TOGETHER
 from agents.coordinator.rows import DeviceRecord, job_state
 from agents.coordinator.store import Store
 from agents.coordinator.store_errors import NotFoundError
@@ -70,8 +71,8 @@ def result_of(run: Run, **changes: Any) -> RunResult:
 
 
 def assigned(store: Store, device: DeviceRecord) -> Run:
-    run = store.assign_next(device.id)
-    assert run is not None
+    """The device's next run, where it gets one."""
+    (run,) = store.assign_next(device.id)
     return run
 
 
@@ -109,7 +110,7 @@ def test_a_device_that_comes_back_takes_up_its_name_and_history(store: Store) ->
     assert again.registered_at == first.registered_at
     assert again.address == "192.0.2.8"
     assert again.inventory.cpu_count == 8
-    assert store.assign_next(again.id) == store.run(runs[0].id)
+    assert store.assign_next(again.id) == (store.run(runs[0].id),)
 
 
 def test_the_key_itself_is_not_stored(store: Store, engine: Engine) -> None:
@@ -133,20 +134,20 @@ def test_a_heartbeat_counts_with_the_right_key_only(store: Store, device: Device
 def test_a_removed_device_leaves_its_results_and_its_name(
     store: Store, device: DeviceRecord
 ) -> None:
-    submit(store, device, axes=Axes(batch_size=(1, 2, 4)))
-    done = assigned(store, device)
+    submit(store, device, axes=Axes(batch_size=(1, 2)))
+    done, _ = store.assign_next(device.id)
     store.finish(key_of(done), result_of(done))
-    assigned(store, device)
+    submit(store, device)
     assert store.remove_device("pi5-a") == device.id
     assert store.devices() == ()
     assert not store.seen(device.id, KEY)
     states = [run.state for run in store.runs_of(done.job_id)]
-    assert states == [RunState.SUCCEEDED, RunState.CANCELLED, RunState.CANCELLED]
+    assert states == [RunState.SUCCEEDED, RunState.CANCELLED]
     assert len(store.results(10)) == 3
     # The name is free, for any device.
     other = store.register(make_registration(device_key="x" * 43))
     assert other.id != device.id
-    assert store.assign_next(other.id) is None
+    assert store.assign_next(other.id) == ()
 
 
 def test_a_device_that_is_not_there_cannot_be_removed(store: Store, device: DeviceRecord) -> None:
@@ -224,25 +225,63 @@ def test_the_state_of_a_job_is_that_of_its_runs(counts: dict[str, int], state: s
 # --- transitions -----------------------------------------------------------------------------
 
 
-def test_the_oldest_waiting_run_is_assigned_first(store: Store, device: DeviceRecord) -> None:
+def test_the_oldest_waiting_runs_are_assigned_first(store: Store, device: DeviceRecord) -> None:
     other = store.register(make_registration("pi5-b"))
     _, first = submit(store, device, other, axes=Axes(batch_size=(1, 2)))
     _, second = submit(store, device)
-    expected = [run.id for run in (*first, *second) if run.device == "pi5-a"]
-    found = []
-    for _ in expected:
-        run = assigned(store, device)
-        found.append(run.id)
-        assert (run.state, run.attempt) == (RunState.ASSIGNED, 1)
-        store.finish(key_of(run), result_of(run))
-    assert found == expected
-    assert store.assign_next(device.id) is None
-    assert assigned(store, other).device == "pi5-b"
+    for expected in (first, second):
+        runs = store.assign_next(device.id)
+        assert [run.id for run in runs] == [r.id for r in expected if r.device == "pi5-a"]
+        assert {(run.state, run.attempt) for run in runs} == {(RunState.ASSIGNED, 1)}
+        assert [store.run(run.id) for run in runs] == list(runs)
+        for run in runs:
+            store.finish(key_of(run), result_of(run))
+    assert store.assign_next(device.id) == ()
+    assert {run.device for run in store.assign_next(other.id)} == {"pi5-b"}
+
+
+def test_no_more_runs_are_assigned_than_may_take_turns(store: Store, device: DeviceRecord) -> None:
+    count = MOST_RUNS_TOGETHER + 1
+    _, runs = submit(store, device, axes=Axes(batch_size=tuple(range(1, count + 1))))
+    groups = [[run.id for run in store.assign_next(device.id)] for _ in range(2)]
+    assert [len(group) for group in groups] == [MOST_RUNS_TOGETHER, 1]
+    assert groups[0] + groups[1] == [run.id for run in runs]
+
+
+def test_runs_are_assigned_together_or_not_at_all(
+    store: Store, device: DeviceRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(store, device, axes=Axes(batch_size=(1, 2)))
+    move, moved = store._move, []
+
+    def full_at_the_second(*args: Any, **kwargs: Any) -> Run:
+        moved.append(args)
+        if len(moved) == 2:
+            raise StoreFullError("the disk under the store is full")
+        return move(*args, **kwargs)
+
+    monkeypatch.setattr(store, "_move", full_at_the_second)
+    with pytest.raises(StoreFullError):
+        store.assign_next(device.id)
+    assert {(run.state, run.attempt) for run in store.pending(10)} == {(RunState.QUEUED, 0)}
+    assert len(store.assign_next(device.id)) == 2
+
+
+def test_a_run_that_was_lost_is_assigned_alone(store: Store, device: DeviceRecord) -> None:
+    submit(store, device, axes=Axes(batch_size=(1, 2, 3)))
+    first, second, third = store.assign_next(device.id)
+    store.mark_running(key_of(first))
+    for run in (first, second, third):
+        store.give_up(key_of(run), "silent")
+    assert [run.id for run in store.assign_next(device.id)] == [first.id]
+    # These had not begun: whatever it was, they did not do it.
+    assert [run.id for run in store.assign_next(device.id)] == [second.id, third.id]
 
 
 def test_active_are_the_assigned_and_the_running(store: Store, device: DeviceRecord) -> None:
-    submit(store, device, axes=Axes(batch_size=(1, 2, 3)))
-    first, second = assigned(store, device), assigned(store, device)
+    submit(store, device, axes=Axes(batch_size=(1, 2)))
+    submit(store, device)
+    first, second = store.assign_next(device.id)
     store.mark_running(key_of(second))
     found = store.active_on(device.id)
     assert [run.id for run in found] == [first.id, second.id]
@@ -339,7 +378,7 @@ def test_a_late_result_is_taken_while_the_run_waits_again(
     store.give_up(key_of(run), "silent")
     assert store.finish(key_of(run), result_of(run))
     assert store.run(run.id).state is RunState.SUCCEEDED
-    assert store.assign_next(device.id) is None
+    assert store.assign_next(device.id) == ()
 
 
 def test_a_result_of_a_run_that_nobody_knows_is_kept_apart(store: Store) -> None:
@@ -359,7 +398,7 @@ def test_a_run_that_is_lost_too_often_has_failed_with_a_result(
         run = assigned(store, device)
         ends.append(store.give_up(key_of(run), "the device was silent for 30 s"))
     assert ends == [RunState.QUEUED, RunState.QUEUED, RunState.FAILED]
-    assert store.assign_next(device.id) is None
+    assert store.assign_next(device.id) == ()
     found = store.run(run.id)
     assert found.state is RunState.FAILED
     assert found.error is not None
@@ -403,9 +442,8 @@ def test_a_run_that_waits_again_says_why_and_has_not_ended(
 
 def test_cancelling_ends_what_is_not_over(store: Store, device: DeviceRecord) -> None:
     job, runs = submit(store, device, axes=Axes(batch_size=(1, 2, 3)))
-    done = assigned(store, device)
+    done, working, _ = store.assign_next(device.id)
     store.finish(key_of(done), result_of(done))
-    working = assigned(store, device)
     assert {run.id for run in store.cancel_job(job.id)} == {runs[1].id, runs[2].id}
     assert store.cancel_job(job.id) == ()
     assert store.job(job.id).state is JobState.CANCELLED
@@ -536,7 +574,7 @@ def test_another_process_finds_everything_as_it_was(
 ) -> None:
     finished(store, device)
     submit(store, device, axes=Axes(batch_size=(1, 2, 4)))
-    run = assigned(store, device)
+    run, *_ = store.assign_next(device.id)
     store.mark_running(key_of(run))
     # Nothing is closed: that is what kill -9 leaves.
     engine = open_engine(f"sqlite:///{tmp_path / 'store.db'}")
@@ -557,11 +595,12 @@ class Life:
         self.runs: list[str] = []
 
     def submit(self) -> None:
-        self.runs += [run.id for run in submit(self.store, self.device, max_attempts=2)[1]]
+        axes = Axes(batch_size=(1, 2))
+        _, runs = submit(self.store, self.device, max_attempts=2, axes=axes)
+        self.runs += [run.id for run in runs]
 
     def assign(self) -> None:
-        run = self.store.assign_next(self.device.id)
-        self.attempts += [run] if run else []
+        self.attempts += self.store.assign_next(self.device.id)
 
     def begin(self) -> None:
         for run in self.attempts[-1:]:

@@ -78,6 +78,31 @@ def test_results_from_both_devices(fleet: FleetUnderTest) -> None:
     assert "measuring" in done.stderr
 
 
+def test_the_runs_of_a_job_take_turns_on_a_device(fleet: FleetUnderTest) -> None:
+    """As those of one ``fleetmark run`` do: interleaved, in one random order."""
+    axes = {"runtime": ["torch", "onnxruntime"], "batch_size": [1, 2]}
+    job = (
+        fleet.client().submit(request_for(SQUEEZENET, "board-a", 1.5, repetitions=3, axes=axes)).job
+    )
+    results = until_over(fleet, job.id)
+    assert {result.status for result in results} == {RunStatus.SUCCEEDED}
+    assert len({(result.runtime, result.batch_size) for result in results}) == 4
+    assert len({result.order_seed for result in results}) == 1
+    position = {
+        (result.run_id, repetition.index): repetition.position
+        for result in results
+        for repetition in result.repetitions
+    }
+    assert sorted(position.values()) == list(range(12))  # type: ignore[type-var]
+    # In rounds: each has had its n-th repetition before any has its next.
+    for index in range(3):
+        of_round = {place for (_, each), place in position.items() if each == index}
+        assert of_round == set(range(4 * index, 4 * index + 4))
+    # The repetitions of one are not next to each other, as they were one run after the other.
+    began = sorted(result.started_at for result in results)
+    assert began[-1] < min(result.finished_at for result in results)
+
+
 def test_labels_choose_devices(fleet: FleetUnderTest, tmp_path: Path) -> None:
     model = save_torchscript(tmp_path / "tiny.pt")
     done = fleet.cli(
@@ -138,15 +163,25 @@ def test_a_fatal_model_ends_its_run_and_nothing_else(
     assert next_result.status is RunStatus.SUCCEEDED, next_result.error
 
 
+TWO = {"batch_size": [1, 2]}
+
+
 def test_kill_9_of_the_worker(fleet: FleetUnderTest) -> None:
-    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 60)).job
-    until_measuring(fleet, job.id)
+    """Ends the run that has its turn, and not the one that it takes turns with."""
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 10, repetitions=2, axes=TWO)).job
+    measured = until_measuring(fleet, job.id)
     for pid in fleet.devices["board-a"].find("profiler.worker"):
         os.kill(pid, signal.SIGKILL)
-    (result,) = until_over(fleet, job.id)
-    assert result.status is RunStatus.FAILED
-    assert result.error is not None
-    assert "SIGKILL" in result.error.message
+    # Told at once: the other still has its turn.
+    until("the failure to be told", lambda: _first(fleet, job.id).state.final, 20)
+    assert [run.state for run in fleet.client().job(job.id).runs[1:]] == [RunState.RUNNING]
+    results = {result.run_id: result for result in until_over(fleet, job.id)}
+    failed = results.pop(measured.id)
+    assert failed.status is RunStatus.FAILED
+    assert failed.error is not None
+    assert "SIGKILL" in failed.error.message
+    (other,) = results.values()
+    assert other.status is RunStatus.SUCCEEDED, other.error
     (after,) = until_over(
         fleet, fleet.client().submit(request_for(SQUEEZENET, "board-a", 0.2)).job.id
     )
@@ -154,12 +189,12 @@ def test_kill_9_of_the_worker(fleet: FleetUnderTest) -> None:
 
 
 def test_cancel_ends_the_worker(fleet: FleetUnderTest) -> None:
-    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 120)).job
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 120, axes=TWO)).job
     until_measuring(fleet, job.id)
     done = fleet.cli("cancel", job.id)
     assert done.returncode == 0, done.stderr
-    (result,) = until_over(fleet, job.id)
-    assert result.status is RunStatus.CANCELLED
+    results = until_over(fleet, job.id)
+    assert [result.status for result in results] == [RunStatus.CANCELLED] * 2
     until("the worker to end", lambda: not fleet.devices["board-a"].find("profiler.worker"), 20)
     until("the device to be idle", lambda: _state(fleet, "board-a") is DeviceState.ONLINE, 20)
 
@@ -176,14 +211,19 @@ def _raylet(host: Host) -> int:
 
 def test_a_killed_raylet_costs_an_attempt_and_no_run(fleet: FleetUnderTest) -> None:
     before = len(fleet.client().runs(limit=1000).runs)
-    job = fleet.client().submit(request_for(SQUEEZENET, "board-b", 15)).job
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-b", 10, axes=TWO)).job
     until_measuring(fleet, job.id)
     os.kill(_raylet(fleet.devices["board-b"]), signal.SIGKILL)
-    until("the attempt to be given up", lambda: _first(fleet, job.id).state is RunState.QUEUED, 60)
-    (result,) = until_over(fleet, job.id, 240)
-    assert result.status is RunStatus.SUCCEEDED, result.error
-    assert result.attempt == 2
-    assert len(fleet.client().runs(limit=1000).runs) == before + 1
+    until("the attempt to be given up", lambda: _first(fleet, job.id).attempt == 2, 120)
+    results = until_over(fleet, job.id, 240)
+    assert len(results) == 2
+    for result in results:
+        assert result.status is RunStatus.SUCCEEDED, result.error
+        assert result.attempt == 2
+    # The second time each was measured alone: one of them may be why the device was lost.
+    first, second = sorted(results, key=lambda each: each.started_at)
+    assert first.finished_at <= second.started_at
+    assert len(fleet.client().runs(limit=1000).runs) == before + 2
 
 
 def _first(fleet: FleetUnderTest, job_id: str) -> Run:
@@ -203,16 +243,17 @@ def test_a_cut_link_costs_no_run(fleet: FleetUnderTest) -> None:
 
 
 def test_kill_9_of_the_coordinator_in_mid_run(fleet: FleetUnderTest) -> None:
-    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 20)).job
+    job = fleet.client().submit(request_for(SQUEEZENET, "board-a", 12, axes=TWO)).job
     waiting = fleet.client().submit(request_for(SQUEEZENET, "board-a", 0.2)).job
     until_measuring(fleet, job.id)
     fleet.network.hub.kill()
     time.sleep(2)
     fleet.start_coordinator()
-    (result,) = until_over(fleet, job.id)
-    assert result.status is RunStatus.SUCCEEDED
+    results = until_over(fleet, job.id)
+    assert [result.status for result in results] == [RunStatus.SUCCEEDED] * 2
     # The head and the device went on: it is the same attempt, not another one.
-    assert result.attempt == 1
+    assert [result.attempt for result in results] == [1, 1]
+    assert len({result.order_seed for result in results}) == 1
     (after,) = until_over(fleet, waiting.id)
     assert after.status is RunStatus.SUCCEEDED
 

@@ -17,7 +17,8 @@ from profiler.errors import DeviceError
 from profiler.events import ProgressEvent, WorkerRequest
 from profiler.order import abba
 from profiler.pool import WorkerPool
-from profiler.result import FailureKind, RunStatus, StartMethod
+from profiler.result import FailureKind, RunResult, RunStatus, StartMethod
+from profiler.samples import FILE_NAME
 from profiler.session import measure, run_worker
 from profiler.spec import ArtifactRef, RunSpec, Runtime
 from tests.small_onnx import save_small_onnx
@@ -162,6 +163,71 @@ def test_one_that_fails_takes_none_of_the_others_with_it(
     bad = request(model, tmp_path, "bad", inputs=[{"name": "y", "dtype": "float32", "shape": [1]}])
     results = measure([bad, good], pool)
     assert [r.status for r in results] == [RunStatus.FAILED, RunStatus.SUCCEEDED]
+
+
+def test_a_result_is_told_as_soon_as_it_is_there(
+    model: tuple[ArtifactRef, Path], pool: WorkerPool, tmp_path: Path
+) -> None:
+    """A failure before the others have had their turns; a success with its iterations on disk."""
+    good = request(model, tmp_path, "good")
+    bad = request(model, tmp_path, "bad", inputs=[{"name": "y", "dtype": "float32", "shape": [1]}])
+    told: list[tuple[str, int]] = []
+
+    def on_progress(place: int, event: ProgressEvent) -> None:
+        if event.repetition == 1 and ("last turn", place) not in told:
+            told.append(("last turn", place))
+
+    def on_result(place: int, result: RunResult) -> None:
+        told.append((result.status, place))
+        assert (good.work_dir / FILE_NAME).exists() is (result.status is RunStatus.SUCCEEDED)
+
+    results = measure([good, bad], pool, on_progress=on_progress, on_result=on_result)
+    assert told == [("failed", 1), ("last turn", 0), ("succeeded", 0)]
+    assert [result.status for result in results] == [RunStatus.SUCCEEDED, RunStatus.FAILED]
+
+
+def test_one_of_several_is_cancelled(
+    model: tuple[ArtifactRef, Path], pool: WorkerPool, tmp_path: Path
+) -> None:
+    """While another has its turn: the worker that they share goes on."""
+    requests = [request(model, tmp_path, name) for name in "ab"]
+    cancels = [threading.Event() for _ in requests]
+    pids: set[int] = set()
+
+    def on_progress(place: int, event: ProgressEvent) -> None:
+        pids.update(child.pid for child in psutil.Process().children())
+        if place == 0 and event.iterations:
+            cancels[1].set()
+
+    first, second = measure(requests, pool, on_progress=on_progress, cancels=cancels)
+    assert first.status is RunStatus.SUCCEEDED, first.error
+    assert len(first.repetitions) == 2
+    assert second.status is RunStatus.CANCELLED
+    assert waiting(pool) == list(pids)
+
+
+def test_the_one_that_has_its_turn_is_cancelled_at_once(
+    model: tuple[ArtifactRef, Path], pool: WorkerPool, tmp_path: Path
+) -> None:
+    endless = {"max_time_seconds": 600, "stop": {"relative_half_width": 0}}
+    requests = [request(model, tmp_path, "a", **endless), request(model, tmp_path, "b")]
+    cancels = [threading.Event() for _ in requests]
+    ended: list[int] = []
+
+    def on_progress(place: int, event: ProgressEvent) -> None:
+        if place == 0 and event.iterations:
+            cancels[0].set()
+
+    first, second = measure(
+        requests,
+        pool,
+        on_progress=on_progress,
+        on_result=lambda place, _result: ended.append(place),
+        cancels=cancels,
+    )
+    assert first.status is RunStatus.CANCELLED
+    assert second.status is RunStatus.SUCCEEDED, second.error
+    assert ended == [0, 1]
 
 
 def test_two_can_be_measured_abba(
