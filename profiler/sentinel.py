@@ -85,7 +85,7 @@ class Sentinel:
         self._clock = clock
         for _ in range(LEAD_IN_SLICES):
             self._time()
-        self._every_ns = self._time() / SHARE
+        self._every_ns = max(1, self._time()) / SHARE
 
     def _time(self) -> int:
         start = self._clock()

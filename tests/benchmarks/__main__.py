@@ -52,7 +52,13 @@ def main() -> int:
         "--rounds", type=int, metavar="N", help="of those that let one choose: peers, reality"
     )
     parser.add_argument(
-        "--minutes", type=float, metavar="M", help="over which reality is spread; 60 of itself"
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="over which reality is spread, 60 of itself; peers begins no round after them",
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="of every engine, in peers and reality"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
     parser.add_argument(
@@ -90,21 +96,27 @@ def run(names: list[str], asked: argparse.Namespace) -> None:
         tempfile.TemporaryDirectory(prefix="fleetmark-bench-") as directory,
         ExitStack() as stack,
     ):
-        context = Context(quick, Path(directory), stack, rounds, asked.minutes, asked.turns)
+        context = Context(
+            quick, Path(directory), stack, rounds, asked.minutes, asked.turns, asked.threads
+        )
         for name, benchmark in BENCHMARKS.items():
             if name not in names:
                 continue
             section = benchmark(context)
-            print(f"\n{markdown(section, _command(name, quick=quick, rounds=rounds))}", flush=True)
+            print(f"\n{markdown(section, _command(name, asked))}", flush=True)
             data[name] = section.data
             if json_file is not None:
                 # After each: what was measured must not hang on the next one.
                 json_file.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def _command(name: str, *, quick: bool, rounds: int | None) -> str:
-    options = (" --quick" if quick else "") + (f" --rounds {rounds}" if rounds else "")
-    return f"python -m tests.benchmarks {name}{options}"
+def _command(name: str, asked: argparse.Namespace) -> str:
+    """What was asked for, less what decides no figure."""
+    chosen = {"rounds": asked.rounds, "minutes": asked.minutes, "threads": asked.threads}
+    options = [f"--{option} {value:g}" for option, value in chosen.items() if value is not None]
+    return " ".join(
+        ["python -m tests.benchmarks", name, *(["--quick"] if asked.quick else []), *options]
+    )
 
 
 if __name__ == "__main__":

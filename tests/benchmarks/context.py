@@ -37,6 +37,7 @@ class Context:
         rounds: in place of a benchmark's own number, where it takes one.
         minutes: likewise, for one that is spread over time.
         turns: a file that is locked while something is measured; others wait for it.
+        threads: of every engine, in the benchmarks that let one choose.
     """
 
     quick: bool
@@ -45,6 +46,7 @@ class Context:
     rounds: int | None = None
     minutes: float | None = None
     turns: Path | None = None
+    threads: int | None = None
     _fleet: LocalFleet | None = field(default=None, init=False)
 
     def fleet(self) -> LocalFleet:

@@ -15,7 +15,7 @@ from statistics import median, stdev
 from profiler import units
 from profiler.local_run import measure_here
 from profiler.result import Interval, RunResult
-from profiler.spec import ArchitectureRef, Library, RunSpec, Runtime
+from profiler.spec import ArchitectureRef, Library, RunSpec, Runtime, StopSpec
 from tests.benchmarks.context import Context, say, succeeded
 from tests.benchmarks.report import Section, Table
 
@@ -26,6 +26,8 @@ MODEL = "mobilenet_v3_large"
 ROUNDS, QUICK_ROUNDS = 20, 3
 MINUTES = 60.0
 SECONDS, QUICK_SECONDS = 10.0, 1.5
+# What a user of a shared machine can ask for: five processes there differ by a percent or two.
+TARGET = 0.03
 # Runs with the hog, for so many without.
 HOG_SHARE = 0.5
 # Flags that say that the figure may not hold; the others are about something else.
@@ -77,7 +79,9 @@ def run(context: Context) -> Section:
     spec = RunSpec(
         model=ArchitectureRef(library=Library.TORCHVISION, name=MODEL),
         runtime=Runtime.ONNXRUNTIME,
+        threads=context.threads,
         max_time_seconds=QUICK_SECONDS if context.quick else SECONDS,
+        stop=StopSpec(relative_half_width=TARGET),
     )
     cache = context.directory / "cache"
     say(f"{NAME}: filling the cache")
@@ -89,8 +93,9 @@ def run(context: Context) -> Section:
     return Section(
         name=NAME,
         text=(
-            f"{MODEL} in {spec.runtime}, {spec.repetitions} repetitions, --max-time "
-            f"{spec.max_time_seconds:g}, {rounds} times over {minutes:g} minutes, and {beside} "
+            f"{MODEL} in {spec.runtime}, {spec.repetitions} repetitions, --threads "
+            f"{spec.threads or 'of all CPUs'}, --max-time {spec.max_time_seconds:g} --target "
+            f"{TARGET:.0%}, {rounds} times over {minutes:g} minutes, and {beside} "
             "times with a spinning process beside it. The overall median is that of the runs' own "
             "figures. A run counts as flagged by any of: " + ", ".join(DOUBTS) + "."
         ),

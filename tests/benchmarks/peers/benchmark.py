@@ -22,7 +22,7 @@ BUDGETS, QUICK_BUDGETS = (3, 10), (1,)
 ROUNDS, QUICK_ROUNDS = 8, 2
 # In every round, for each model, engine and arm: a ratio of 0.5 % takes some hundred fours of
 # blocks.
-ALTERNATING_SECONDS, QUICK_ALTERNATING_SECONDS = 20.0, 1.0
+ALTERNATING_SECONDS, QUICK_ALTERNATING_SECONDS = 10.0, 1.0
 PEERS = ("torch", "onnxruntime", "openvino", "mlcommons-loadgen")
 
 
@@ -32,7 +32,7 @@ def run(context: Context) -> Section:
     why_not = {tool.label: reason for tool in TOOLS if (reason := tool.why_not())}
     bench = Bench(
         directory=context.directory / NAME,
-        threads=len(os.sched_getaffinity(0)),
+        threads=context.threads or len(os.sched_getaffinity(0)),
         tools=[tool for tool in TOOLS if tool.label not in why_not],
         alternating_seconds=QUICK_ALTERNATING_SECONDS if context.quick else ALTERNATING_SECONDS,
         stack=context.stack,
@@ -42,6 +42,9 @@ def run(context: Context) -> Section:
     bench.prepare()
     begin = time.perf_counter()
     for number in range(1, rounds + 1):
+        if context.minutes and time.perf_counter() - begin > context.minutes * 60:
+            rounds = number - 1
+            break
         bench.round(number, budgets)
         took = (time.perf_counter() - begin) / number
         say(f"peers: {took * (rounds - number) / 60:.0f} minutes left")

@@ -165,26 +165,17 @@ def _no_command(_: Task) -> list[str]:
     raise AssertionError("a tool that is absent has no command")
 
 
-FLEETMARK, WARM, BARE = "fleetmark run", "fleetmark, warm worker", "bare loop"
+FLEETMARK, BARE = "fleetmark run", "bare loop"
 IQR, INTERVAL = "IQR", "95 % interval"
-# Filled in once a worker can be kept: a command that asks a running one, timed like the others.
-NO_WARM_WORKER = "not run: no command keeps a worker warm"
 NO_OPTIMUM = (
     "not run: without a hub it takes timm's architectures only, and leaves them in training mode"
 )
 
 
-def _of_fleetmark(family: str) -> list[Tool]:
-    return [
-        Tool(
-            FLEETMARK,
-            family,
-            _fleetmark,
-            lambda output, _: from_fleetmark(output),
-            bounds=INTERVAL,
-        ),
-        Tool(WARM, family, _no_command, _script, absent=NO_WARM_WORKER),
-    ]
+def _of_fleetmark(family: str) -> Tool:
+    return Tool(
+        FLEETMARK, family, _fleetmark, lambda output, _: from_fleetmark(output), bounds=INTERVAL
+    )
 
 
 def _bare_loop(family: str, package: str | None = None) -> Tool:
@@ -195,7 +186,7 @@ TOOLS: tuple[Tool, ...] = (
     Tool("Timer.blocked_autorange", TORCH, _timer("blocked"), _script, bounds=IQR),
     Tool("Timer.adaptive_autorange", TORCH, _timer("adaptive"), _script, bounds=IQR),
     Tool("optimum-benchmark", TORCH, _no_command, _script, absent=NO_OPTIMUM),
-    *_of_fleetmark(TORCH),
+    _of_fleetmark(TORCH),
     _bare_loop(TORCH),
     Tool(
         "LoadGen SingleStream",
@@ -204,7 +195,7 @@ TOOLS: tuple[Tool, ...] = (
         lambda output, _: from_loadgen(output),
         package="mlperf_loadgen",
     ),
-    *_of_fleetmark(ONNXRUNTIME),
+    _of_fleetmark(ONNXRUNTIME),
     _bare_loop(ONNXRUNTIME),
     Tool(
         "benchmark_app",
