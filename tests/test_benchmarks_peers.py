@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
@@ -272,7 +273,8 @@ class Slow:
 
 def test_a_run_s_block_stands_between_two_pauses() -> None:
     log: list[str] = []
-    sentinel = Sentinel(Slow(log), clock=lambda: 0)
+    sentinel = Sentinel(Slow(log), clock=itertools.count().__next__)
+    sentinel._every_ns = 1.0  # one is due in every pause
     log.clear()
     assert alternating.as_a_run(lambda: log.append("call"), -1, sentinel)() > 0
     assert log == ["slice", "call", "slice"]
