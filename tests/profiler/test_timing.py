@@ -52,6 +52,30 @@ def test_the_synchronisation_is_inside_the_timed_region() -> None:
     assert world.done == ["clock", "call", "synchronize", "clock"] * 2
 
 
+class Slow(list[tuple[int, int]]):
+    """Keeping a stamp takes time too, and a record of when it was done."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    def append(self, stamp: tuple[int, int]) -> None:
+        self._world.done.append("keep")
+        self._world.now += 1_000
+        super().append(stamp)
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_what_the_loop_does_for_itself_is_not_timed(synchronized: bool) -> None:
+    world = World(call_ns=10, sync_ns=5)
+    stamps = Slow(world)
+    wait = world.synchronize if synchronized else None
+    timed_block(world.call, wait, 3_000, stamps, world.clock)
+    assert [b - a for a, b in stamps] == [15 if synchronized else 10] * 3
+    called = ["call", "synchronize"] if synchronized else ["call"]
+    assert world.done == ["clock", *called, "clock", "keep"] * 3
+
+
 @pytest.mark.parametrize("synchronized", [False, True])
 @pytest.mark.parametrize("until", [0, 999, 1000, 1001])
 def test_there_is_at_least_one_iteration(until: int, synchronized: bool) -> None:
