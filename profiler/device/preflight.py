@@ -21,7 +21,13 @@ from profiler.device.accelerator_users import read_accelerator_use
 from profiler.device.environment import governors
 from profiler.device.power_mode import on_battery, power_mode
 from profiler.result import Preflight
-from profiler.sensors.probe import first_line, numbered, parse_integer, unique_labels
+from profiler.sensors.probe import (
+    first_line,
+    numbered,
+    parse_cpus,
+    parse_integer,
+    unique_labels,
+)
 
 CPU = "sys/devices/system/cpu"
 
@@ -32,8 +38,6 @@ _SENSIBLE_CELSIUS = (-40.0, 150.0)
 _SENSIBLE_TRIP_CELSIUS = (40.0, 130.0)
 # At a trip point of these types the kernel slows the device down; at "critical" it switches it off.
 _THROTTLING_TRIPS = frozenset({"passive", "hot"})
-# More CPUs than any machine has; a range beyond is garbage, not a list to build.
-_MOST_CPUS = 1 << 16
 
 
 def read_preflight(
@@ -99,21 +103,6 @@ def cpu_clocks(root: Path = Path("/")) -> tuple[float, ...]:
     )
     kilohertz = (_number(text) for text in texts)
     return tuple(1000.0 * clock for clock in kilohertz if clock)
-
-
-def parse_cpus(text: str) -> tuple[int, ...]:
-    """``0-2,5`` → the CPUs; empty for anything that is no such list."""
-    cpus: set[int] = set()
-    for part in filter(None, text.strip().split(",")):
-        found = re.fullmatch(r"(\d{1,5})(?:-(\d{1,5}))?", part)
-        if found is None:
-            return ()
-        first = int(found.group(1))
-        last = int(found.group(2) or first)
-        if not first <= last < _MOST_CPUS:
-            return ()
-        cpus.update(range(first, last + 1))
-    return tuple(sorted(cpus))
 
 
 class Zone(NamedTuple):

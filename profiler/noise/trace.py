@@ -25,6 +25,7 @@ from profiler.device.preflight import CPU
 from profiler.result import AbsentSource
 from profiler.sensors.base import Source
 from profiler.sensors.probe import first_line, numbered, parse_count
+from profiler.sensors.site import Site
 from profiler.sensors.system import CpuTimes, open_thermal, parse_cpu_times
 from profiler.timing import Clock, Stamps, timed_block
 
@@ -112,7 +113,7 @@ class Watch:
     ) -> None:
         self._root = root
         self._cpu_clock = cpu_clock
-        thermal = open_thermal(root)
+        thermal = open_thermal(Site.at(root))
         self._thermal: Source | None = None if isinstance(thermal, AbsentSource) else thermal
         self._throttle_files = [
             path

@@ -18,8 +18,13 @@ class SamplerReport(Frozen):
 
 
 class AbsentSource(Frozen):
-    """A sensor source that could not be read here, why, and what would help."""
+    """A sensor source that could not be read here, why, and what would help.
+
+    ``expected`` is false where this kind of device does not have it, so that nobody misses it: a
+    Jetson's rails on a desktop.
+    """
 
     source: str
     reason: str
     remedy: str | None = None
+    expected: bool = True

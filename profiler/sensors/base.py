@@ -2,8 +2,8 @@
 
 A source is *found* or *absent*, and an absent one says why and what would help. A source that is
 found may still fail to read: that gives a reading without a value and with an error, never 0.
-Every constructor takes the filesystem root, so that a recorded device tree is read by the same
-code.
+Every source is opened with a ``Site``, whose filesystem root may be a recorded device tree: it is
+read by the same code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from profiler.base import Frozen, StrEnum
-from profiler.result import AbsentSource, EnergyScope
+from profiler.result import AbsentSource, EnergyQuality, EnergyScope
 
 
 class Quantity(StrEnum):
@@ -26,6 +26,29 @@ class Quantity(StrEnum):
     MEMORY_TOTAL = "memory_total_bytes"
     CLOCK = "clock_hertz"
     THROTTLED = "throttled_seconds"
+    THROTTLED_NOW = "throttled_flag"
+    EVENTS = "events_total"
+    STALLED = "stalled_seconds"
+    COOLING = "cooling_ratio"
+    POWER_LIMIT = "power_limit_watts"
+    MEMORY_PEAK = "memory_peak_bytes"
+    VOLTAGE = "voltage_volts"
+
+
+class ThrottleCause(StrEnum):
+    """Why clocks were lowered, on channels that tell of it.
+
+    ``hardware`` is heat or power, where the chip does not say which; ``cpu_quota`` is a limit of
+    this program's control group, not of the device.
+    """
+
+    POWER_LIMIT = "power_limit"
+    HEAT = "heat"
+    HARDWARE = "hardware"
+    POWER_BRAKE = "power_brake"
+    LOW_VOLTAGE = "low_voltage"
+    OVER_CURRENT = "over_current"
+    CPU_QUOTA = "cpu_quota"
 
 
 class Channel(Frozen):
@@ -41,6 +64,9 @@ class Channel(Frozen):
         resolution: the smallest step of the value, in the channel's unit.
         averaging_seconds: the value is the mean over this long before the read.
         calibration_error: relative error of the sensor itself, where it is known.
+        quality: set where the value is an estimate, whatever it is integrated from.
+        cause: on throttling: seconds (a counter), the flag (1 while it lasts) or events.
+        note: what a person should know about it, such as what it does not cover.
     """
 
     source: str
@@ -52,6 +78,9 @@ class Channel(Frozen):
     resolution: float | None = None
     averaging_seconds: float | None = None
     calibration_error: float | None = None
+    quality: EnergyQuality | None = None
+    cause: ThrottleCause | None = None
+    note: str | None = None
 
     @property
     def key(self) -> str:
@@ -83,6 +112,8 @@ class Source(Protocol):
 
     def read(self, only: Collection[Quantity] | None = None) -> list[Reading]:
         """One reading per channel, in the order of ``channels``; never raises for a failed read.
+
+        A source that is slow to ask may leave out channels that have nothing new since last time.
 
         Args:
             only: leave out the channels of every other quantity; ``None`` reads all.

@@ -11,15 +11,16 @@ from profiler.result import AbsentSource
 from profiler.sensors.base import Discovery, Source
 from profiler.sensors.nvml import NVML, open_nvml
 from profiler.sensors.rapl import RAPL, open_rapl
+from profiler.sensors.site import HERE, Site, as_site
 from profiler.sensors.system import SYSTEM, THERMAL, open_system, open_thermal
 
 
 @dataclass(frozen=True)
 class SourceEntry:
-    """One line of the table below. ``open`` takes the filesystem root and never raises."""
+    """One line of the table below. ``open`` takes where to look, and never raises."""
 
     name: str
-    open: Callable[[Path], Source | AbsentSource]
+    open: Callable[[Site], Source | AbsentSource]
     measures_energy: bool
 
 
@@ -51,21 +52,22 @@ def select(only: tuple[str, ...] | None) -> tuple[SourceEntry, ...]:
 
 
 def open_sources(
-    root: Path = Path("/"), only: tuple[str, ...] | None = None
+    where: Path | Site = HERE, only: tuple[str, ...] | None = None
 ) -> tuple[list[Source], list[AbsentSource]]:
     """Open every source that this device has; the caller closes them.
 
     Args:
-        root: of the filesystem.
+        where: the device, or the root of a recorded tree.
         only: names of the sources to try; ``None`` tries all.
 
     Raises:
         InputError: a name is unknown.
     """
+    site = as_site(where)
     found: list[Source] = []
     absent: list[AbsentSource] = []
     for entry in select(only):
-        outcome = entry.open(root)
+        outcome = entry.open(site)
         if isinstance(outcome, AbsentSource):
             absent.append(outcome)
         else:
@@ -73,17 +75,17 @@ def open_sources(
     return found, absent
 
 
-def discover(root: Path = Path("/"), only: tuple[str, ...] | None = None) -> Discovery:
+def discover(where: Path | Site = HERE, only: tuple[str, ...] | None = None) -> Discovery:
     """What can be read here, and why the rest cannot; nothing stays open.
 
     Args:
-        root: of the filesystem.
+        where: the device, or the root of a recorded tree.
         only: names of the sources to try; ``None`` tries all.
 
     Raises:
         InputError: a name is unknown.
     """
-    sources, absent = open_sources(root, only)
+    sources, absent = open_sources(where, only)
     channels = tuple(channel for source in sources for channel in source.channels)
     for source in sources:
         source.close()

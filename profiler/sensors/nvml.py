@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from profiler.result import AbsentSource, EnergyScope
 from profiler.sensors.base import Channel, Quantity
 from profiler.sensors.probe import Probe, ProbeSource
+from profiler.sensors.site import Site
 
 NVML = "nvml"
 
@@ -57,20 +57,20 @@ _MEASURES = (
 )
 
 
-def open_nvml(root: Path, module: ModuleType | None = None) -> ProbeSource | AbsentSource:
+def open_nvml(site: Site) -> ProbeSource | AbsentSource:
     """Energy, power, temperature, load, memory and clock of every GPU.
 
     What a GPU answers with "not supported" is no channel of it; the others remain.
-
-    Args:
-        root: of the filesystem; where the NVIDIA device files are looked for.
-        module: ``pynvml`` or a stand-in for it; imported when ``None``.
     """
+    module = site.pynvml
     if module is None:
+        if site.recorded:
+            reason = "a recorded tree holds no answers of NVIDIA's driver"
+            return AbsentSource(source=NVML, reason=reason, expected=False)
         try:
             module = importlib.import_module("pynvml")
         except ImportError:
-            return _not_installed(root)
+            return _not_installed(site)
     try:
         module.nvmlInit()
     except module.NVMLError as error:
@@ -164,9 +164,9 @@ def _closed(m: ModuleType, reason: str) -> AbsentSource:
     return AbsentSource(source=NVML, reason=reason, remedy="See what `nvidia-smi` says.")
 
 
-def _not_installed(root: Path) -> AbsentSource:
+def _not_installed(site: Site) -> AbsentSource:
     """Only where there is a GPU would installing the package help."""
-    if (root / "dev/nvidiactl").exists():
+    if (site.root / "dev/nvidiactl").exists():
         reason = "the Python package nvidia-ml-py is not installed"
     else:
         reason = "the Python package nvidia-ml-py is not installed, and no NVIDIA driver is loaded"

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
+from typing import Protocol
 
 from profiler.sensors.base import Channel, Quantity, Reading
 
 # One page: a sysfs attribute never has more, and what is needed of /proc stands in its first.
 _PAGE_BYTES = 4096
+# Longer texts are no attribute of a device, whatever they are.
+_MAX_TEXT_BYTES = 1 << 20
+# The kernel's counters have 64 bits; a longer number is garbage, and may be too long for a float.
+_MAX_INTEGER = 1 << 64
+# No board of today draws more; a reading above it is a driver's garbage, never a watt.
+MAX_PLAUSIBLE_WATTS = 10_000.0
+# The answers of a driver that is busy or whose chip missed a transfer: the next read may succeed.
+_PASSING = frozenset({errno.EAGAIN, errno.EBUSY, errno.ETIMEDOUT, errno.EREMOTEIO})
+# More CPUs than any machine has; a range beyond is garbage, not a list to build.
+_MOST_CPUS = 1 << 16
 
 
 class OpenFile:
@@ -20,12 +33,12 @@ class OpenFile:
     A ``pread`` of an open sysfs file takes about 1 µs, opening it each time 17 µs.
 
     Raises:
-        OSError: the file is not there or may not be read.
+        OSError: the file is not there, may not be read, or is a pipe or a device, which may block.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = _open_regular(path)
 
     def text(self) -> str:
         """What the file says now, its first 4096 bytes.
@@ -48,17 +61,29 @@ class OpenFile:
         os.close(self._fd)
 
 
+def _open_regular(path: Path) -> int:
+    """Opening a pipe without a writer would wait for one for ever, hence O_NONBLOCK."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return fd
+
+
 def parse_integer(text: str) -> int:
     """A decimal integer as sysfs prints it.
 
     Raises:
-        ValueError: anything else, an empty text included.
+        ValueError: anything else, an empty text and a number beyond 64 bits included.
     """
     stripped = text.strip()
     digits = stripped.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()):
         raise ValueError(f"{stripped[:40]!r} is no whole number")
-    return int(stripped)
+    value = int(stripped)
+    if abs(value) >= _MAX_INTEGER:
+        raise ValueError(f"{stripped[:24]}… is beyond 64 bits")
+    return value
 
 
 def parse_count(text: str) -> int:
@@ -73,6 +98,34 @@ def parse_count(text: str) -> int:
     return value
 
 
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """``0-2,5`` → the CPUs; empty for anything that is no such list."""
+    cpus: set[int] = set()
+    for part in filter(None, text.strip().split(",")):
+        first, dash, last = part.partition("-")
+        if not _is_cpu(first) or (dash and not _is_cpu(last)):
+            return ()
+        if not int(first) <= int(last or first) < _MOST_CPUS:
+            return ()
+        cpus.update(range(int(first), int(last or first) + 1))
+    return tuple(sorted(cpus))
+
+
+def _is_cpu(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_CPUS))
+
+
+def plausible_watts(value: float) -> float:
+    """The value itself, if a device can draw it.
+
+    Raises:
+        ValueError: it is negative, no number, or above 10 kW.
+    """
+    if not 0 <= value <= MAX_PLAUSIBLE_WATTS:
+        raise ValueError(f"{value:.6g} W is no power that a device draws")
+    return value
+
+
 @dataclass(frozen=True)
 class Probe:
     """One channel and the call that reads it, in the channel's unit."""
@@ -81,20 +134,28 @@ class Probe:
     fetch: Callable[[], float]
 
 
+@dataclass(frozen=True)
+class Group:
+    """Channels that one call reads: a value for each, or the text of what it failed with."""
+
+    channels: tuple[Channel, ...]
+    fetch: Callable[[], Sequence[float | str]]
+
+
 class ProbeSource:
     """A source made of probes; ``failures`` are the exceptions that mean a failed read."""
 
     def __init__(
         self,
         name: str,
-        probes: Sequence[Probe],
+        probes: Sequence[Probe | Group],
         *,
         close: Callable[[], None],
         failures: tuple[type[Exception], ...] = (OSError, ValueError),
         clock: Callable[[], float] = perf_counter,
     ) -> None:
         self._name = name
-        self._probes = tuple(probes)
+        self._groups = tuple(_as_group(probe) for probe in probes)
         self._close = close
         self._failures = failures
         self._clock = clock
@@ -105,28 +166,47 @@ class ProbeSource:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        return tuple(probe.channel for probe in self._probes)
+        return tuple(channel for group in self._groups for channel in group.channels)
 
     def read(self, only: Collection[Quantity] | None = None) -> list[Reading]:
         """See ``Source.read``."""
-        return [
-            self._read(probe)
-            for probe in self._probes
-            if only is None or probe.channel.quantity in only
-        ]
+        return [reading for group in self._groups for reading in self._read(group, only)]
 
     def close(self) -> None:
         self._close()
 
-    def _read(self, probe: Probe) -> Reading:
-        value, error = None, None
+    def _read(self, group: Group, only: Collection[Quantity] | None) -> list[Reading]:
+        wanted = [only is None or c.quantity in only for c in group.channels]
+        if not any(wanted):
+            return []
         before = self._clock()
-        try:
-            value = probe.fetch()
-        except self._failures as failure:
-            error = f"{type(failure).__name__}: {failure}"
+        values = self._fetch(group)
         middle = (before + self._clock()) / 2
-        return Reading(channel=probe.channel.key, seconds=middle, value=value, error=error)
+        pairs = zip(group.channels, values, wanted, strict=True)
+        return [_reading(channel, middle, value) for channel, value, want in pairs if want]
+
+    def _fetch(self, group: Group) -> Sequence[float | str]:
+        try:
+            return group.fetch()
+        except self._failures as failure:
+            return [error_text(failure)] * len(group.channels)
+
+
+def _as_group(probe: Probe | Group) -> Group:
+    if isinstance(probe, Group):
+        return probe
+    return Group((probe.channel,), lambda: (probe.fetch(),))
+
+
+def _reading(channel: Channel, seconds: float, value: float | str) -> Reading:
+    if isinstance(value, str):
+        return Reading(channel=channel.key, seconds=seconds, value=None, error=value)
+    return Reading(channel=channel.key, seconds=seconds, value=value)
+
+
+def error_text(failure: Exception) -> str:
+    """What a failed reading says."""
+    return f"{type(failure).__name__}: {failure}"
 
 
 def close_all(files: Sequence[OpenFile]) -> Callable[[], None]:
@@ -148,19 +228,29 @@ def unique_labels(labels: Sequence[tuple[str, str]]) -> list[str]:
     return [label if names.count(label) == 1 else f"{label}@{place}" for label, place in labels]
 
 
+class Opener(Protocol):
+    """What opens files: a ``Site``."""
+
+    def open(self, path: Path) -> OpenFile: ...
+
+
 def open_if_readable(
-    path: Path, parse: Callable[[str], object], files: list[OpenFile]
+    site: Opener, path: Path, parse: Callable[[str], object], files: list[OpenFile]
 ) -> OpenFile | None:
-    """The open file, also noted in ``files``, if what it says now can be parsed."""
+    """The open file, also noted in ``files``, if what it says now can be parsed.
+
+    A driver that says "try again" has the sensor: its file is kept, and read again later.
+    """
     try:
-        file = OpenFile(path)
+        file = site.open(path)
     except OSError:
         return None
     try:
         parse(file.text())
-    except (OSError, ValueError):
-        file.close()
-        return None
+    except (OSError, ValueError) as error:
+        if not (isinstance(error, OSError) and error.errno in _PASSING):
+            file.close()
+            return None
     files.append(file)
     return file
 
@@ -168,7 +258,13 @@ def open_if_readable(
 def first_line(path: Path) -> str | None:
     """A one-line attribute such as a zone's ``name``, or ``None`` where there is none."""
     try:
-        return path.read_text(errors="replace").strip() or None
+        fd = _open_regular(path)
+    except OSError:
+        return None
+    try:
+        # All of it: some texts of /proc and configuration files are read this way too.
+        with os.fdopen(fd, "rb") as file:
+            return file.read(_MAX_TEXT_BYTES).decode(errors="replace").strip() or None
     except OSError:
         return None
 

@@ -14,7 +14,6 @@ and wraps after ``max_energy_range_uj``. Zones are the kernel's, and keep their 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from profiler.sensors.probe import (
     parse_count,
     unique_labels,
 )
+from profiler.sensors.site import Site
 
 RAPL = "rapl"
 
@@ -51,8 +51,6 @@ PERMISSION_REMEDY = (
     f"For good: write the line `{_UDEV_RULE}` to /etc/udev/rules.d/90-rapl.rules and reboot. "
     "Or run as root, or with CAP_DAC_READ_SEARCH."
 )
-
-OpenFunction = Callable[[Path], OpenFile]
 
 
 @dataclass(frozen=True)
@@ -116,17 +114,12 @@ def _zone(folder: Path) -> Zone | None:
     return Zone(folder, name, scope_of(own, subzone=subzone), modulus)
 
 
-def open_rapl(root: Path, open_file: OpenFunction = OpenFile) -> ProbeSource | AbsentSource:
-    """The energy counters of every zone that can be read.
-
-    Args:
-        root: of the filesystem.
-        open_file: opens a counter.
-    """
-    zones = find_zones(root)
+def open_rapl(site: Site) -> ProbeSource | AbsentSource:
+    """The energy counters of every zone that can be read."""
+    zones = find_zones(site.root)
     if not zones:
-        return _nothing_there(root)
-    outcomes = [(zone, _open_counter(zone, open_file)) for zone in zones]
+        return _nothing_there(site.root)
+    outcomes = [(zone, _open_counter(zone, site)) for zone in zones]
     found = [(zone, file) for zone, file in outcomes if isinstance(file, OpenFile)]
     refused = [refusal for _, refusal in outcomes if isinstance(refusal, AbsentSource)]
     if not found:
@@ -136,9 +129,9 @@ def open_rapl(root: Path, open_file: OpenFunction = OpenFile) -> ProbeSource | A
     return ProbeSource(RAPL, probes, close=close_all([file for _, file in found]))
 
 
-def _open_counter(zone: Zone, open_file: OpenFunction) -> OpenFile | AbsentSource:
+def _open_counter(zone: Zone, site: Site) -> OpenFile | AbsentSource:
     try:
-        file = open_file(zone.counter)
+        file = site.open(zone.counter)
     except OSError as refusal:
         return _unreadable(zone, refusal)
     try:

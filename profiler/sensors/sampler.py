@@ -26,6 +26,7 @@ from profiler.sensors.discover import open_sources
 from profiler.sensors.discover import select as select_sources
 from profiler.sensors.recorder import decode
 from profiler.sensors.sampling import Sampling, sampler_cpus
+from profiler.sensors.site import HERE, Site
 from profiler.sensors.trace import Trace
 
 __all__ = ["Sampler", "Trace"]
@@ -59,7 +60,7 @@ class Sampler:
         hertz: float = 10.0,
         only: tuple[str, ...] | None = None,
         workload_cpus: Collection[int] = (),
-        root: Path = Path("/"),
+        root: Path | Site = HERE,
     ) -> Sampler:
         """Fork the sampler and return at once. To be called while this process has one thread.
 
@@ -68,7 +69,7 @@ class Sampler:
             only: names of the sources to read; ``None`` reads all that are there.
             workload_cpus: where the measured work runs. The sampler keeps off them where the
                 machine has more than two CPUs and leaves it others; empty when not known.
-            root: of the filesystem that the sources read.
+            root: of the filesystem that the sources read, or all that they are opened with.
 
         Raises:
             InputError: ``hertz`` is out of range, or a source's name is unknown.
@@ -215,7 +216,7 @@ def _detach(parent: int, control: int, result: int) -> None:
 
 
 def _sample(
-    root: Path,
+    root: Path | Site,
     only: tuple[str, ...] | None,
     hertz: float,
     workload_cpus: Collection[int],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from profiler.result import AbsentSource
 from profiler.sensors.base import Channel, Quantity
@@ -24,6 +23,7 @@ from profiler.sensors.probe import (
     parse_integer,
     unique_labels,
 )
+from profiler.sensors.site import Site
 
 SYSTEM = "system"
 THERMAL = "thermal"
@@ -116,28 +116,29 @@ class _Utilization:
         return self._last
 
 
-def open_system(root: Path) -> ProbeSource | AbsentSource:
+def open_system(site: Site) -> ProbeSource | AbsentSource:
     """CPU utilisation, memory and CPU clocks, as far as this kernel shows them."""
     files: list[OpenFile] = []
     probes = [
-        *_utilization_probes(root, files),
-        *_memory_probes(root, files),
-        *_clock_probes(root, files),
+        *_utilization_probes(site, files),
+        *_memory_probes(site, files),
+        *_clock_probes(site, files),
     ]
     if not probes:
+        root = site.root
         reason = f"neither {root / 'proc/stat'} nor {root / 'proc/meminfo'} can be read"
         return AbsentSource(source=SYSTEM, reason=reason, remedy="mount /proc in this container")
     return ProbeSource(SYSTEM, probes, close=close_all(files))
 
 
-def _utilization_probes(root: Path, files: list[OpenFile]) -> list[Probe]:
+def _utilization_probes(site: Site, files: list[OpenFile]) -> list[Probe]:
     channel = Channel(source=SYSTEM, label="cpu", quantity=Quantity.UTILIZATION)
-    file = open_if_readable(root / "proc/stat", parse_cpu_times, files)
+    file = open_if_readable(site, site.root / "proc/stat", parse_cpu_times, files)
     return [Probe(channel, _Utilization(file))] if file else []
 
 
-def _memory_probes(root: Path, files: list[OpenFile]) -> list[Probe]:
-    file = open_if_readable(root / "proc/meminfo", parse_meminfo, files)
+def _memory_probes(site: Site, files: list[OpenFile]) -> list[Probe]:
+    file = open_if_readable(site, site.root / "proc/meminfo", parse_meminfo, files)
     if file is None:
         return []
     used = Channel(source=SYSTEM, label="memory", quantity=Quantity.MEMORY_USED)
@@ -148,26 +149,26 @@ def _memory_probes(root: Path, files: list[OpenFile]) -> list[Probe]:
     ]
 
 
-def _clock_probes(root: Path, files: list[OpenFile]) -> list[Probe]:
+def _clock_probes(site: Site, files: list[OpenFile]) -> list[Probe]:
     """One per cpufreq policy: CPUs that share a clock share a policy."""
     probes = []
-    for policy in numbered(root / "sys/devices/system/cpu/cpufreq", "policy"):
-        file = open_if_readable(policy / "scaling_cur_freq", parse_count, files)
+    for policy in numbered(site.root / "sys/devices/system/cpu/cpufreq", "policy"):
+        file = open_if_readable(site, policy / "scaling_cur_freq", parse_count, files)
         if file:
             channel = Channel(source=SYSTEM, label=policy.name, quantity=Quantity.CLOCK)
             probes.append(Probe(channel, _scaled(file, 1000.0, parse_count)))
     return probes
 
 
-def open_thermal(root: Path) -> ProbeSource | AbsentSource:
+def open_thermal(site: Site) -> ProbeSource | AbsentSource:
     """The kernel's thermal zones, each under the kernel's own type."""
-    folder = root / "sys/class/thermal"
+    folder = site.root / "sys/class/thermal"
     files: list[OpenFile] = []
     found: list[tuple[str, str]] = []
     for zone in numbered(folder, "thermal_zone"):
         kind = first_line(zone / "type")
         # A zone whose device is asleep (a wireless card's) answers with an error: no channel.
-        if kind and open_if_readable(zone / "temp", parse_integer, files):
+        if kind and open_if_readable(site, zone / "temp", parse_integer, files):
             found.append((kind, zone.name))
     if not files:
         reason = f"no thermal zone under {folder} can be read; a virtual machine usually has none"

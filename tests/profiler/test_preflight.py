@@ -15,6 +15,7 @@ from profiler.device.flags import preflight_flags
 from profiler.device.power_mode import jetson_highest, jetson_modes
 from profiler.device.preflight import parse_cpus, read_preflight
 from profiler.result import AcceleratorProcess, Flag, Preflight
+from profiler.sensors import probe
 
 CPU = "sys/devices/system/cpu"
 POLICY = f"{CPU}/cpufreq/policy"
@@ -268,6 +269,7 @@ def test_files_that_may_not_be_read_are_as_absent(
     tree(tmp_path, LAPTOP | JETSON)
     # Not by mode bits: whoever runs the tests may be root.
     monkeypatch.setattr(Path, "read_text", denied)
+    monkeypatch.setattr(probe, "_open_regular", denied)
     found = read(tmp_path)
     monkeypatch.undo()
     assert found == read(tmp_path / "empty")

@@ -14,10 +14,9 @@ from profiler.result import AbsentSource, EnergyScope
 from profiler.sensors.base import Quantity
 from profiler.sensors.nvml import open_nvml
 from profiler.sensors.probe import ProbeSource
+from profiler.sensors.site import Site
 
 pynvml = pytest.importorskip("pynvml")
-
-ROOT = Path("/")
 
 
 class Driver(ModuleType):
@@ -92,7 +91,7 @@ def raising(code: int) -> Callable[[int], Exception]:
 
 
 def opened(driver: Driver) -> ProbeSource:
-    outcome = open_nvml(ROOT, driver)
+    outcome = open_nvml(Site(pynvml=driver))
     assert isinstance(outcome, ProbeSource), outcome
     return outcome
 
@@ -214,7 +213,7 @@ def test_a_card_is_an_accelerator_and_a_grace_hopper_is_a_module() -> None:
 def test_a_driver_that_does_not_start_says_why(code: str, reason: str) -> None:
     driver = Driver()
     driver.broken = {"nvmlInit": raising(getattr(pynvml, f"NVML_ERROR_{code}"))}
-    absent = open_nvml(ROOT, driver)
+    absent = open_nvml(Site(pynvml=driver))
     assert isinstance(absent, AbsentSource)
     assert reason in absent.reason
     assert absent.remedy
@@ -225,7 +224,7 @@ def test_a_driver_without_a_gpu_is_absent_and_closed_again(gpus: int) -> None:
     driver = Driver(gpus=gpus)
     if gpus:
         driver.broken = {"nvmlDeviceGetCount": raising(pynvml.NVML_ERROR_UNKNOWN)}
-    absent = open_nvml(ROOT, driver)
+    absent = open_nvml(Site(pynvml=driver))
     assert isinstance(absent, AbsentSource)
     assert driver.open == 0
 
@@ -237,13 +236,13 @@ def test_without_the_package_the_remedy_is_to_install_it(
         raise ModuleNotFoundError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    absent = open_nvml(tmp_path)
+    absent = open_nvml(Site(root=tmp_path))
     assert isinstance(absent, AbsentSource)
     assert absent.remedy == "pip install 'fleetmark[nvidia]'"
     assert "no NVIDIA driver is loaded" in absent.reason
     (tmp_path / "dev").mkdir()
     (tmp_path / "dev" / "nvidiactl").touch()
-    with_gpu = open_nvml(tmp_path)
+    with_gpu = open_nvml(Site(root=tmp_path))
     assert isinstance(with_gpu, AbsentSource)
     assert "no NVIDIA driver" not in with_gpu.reason
 
@@ -252,7 +251,7 @@ def test_the_real_package_finds_no_driver_where_there_is_none() -> None:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError_LibraryNotFound:
-        absent = open_nvml(ROOT)
+        absent = open_nvml(Site())
         assert isinstance(absent, AbsentSource)
         assert absent.reason.startswith("no NVIDIA driver")
     else:

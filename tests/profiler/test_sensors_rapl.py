@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from profiler.result import AbsentSource, EnergyScope
 from profiler.sensors.probe import OpenFile, ProbeSource
 from profiler.sensors.rapl import find_zones, open_rapl, parse_modulus, scope_of
+from profiler.sensors.site import Site
 
 TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
 
@@ -18,12 +20,12 @@ def opened(outcome: ProbeSource | AbsentSource) -> ProbeSource:
     return outcome
 
 
-def refuse(path: Path) -> OpenFile:
-    raise PermissionError(13, "Permission denied", str(path))
+def refused(pattern: str) -> Site:
+    return Site(root=TREES / "intel-desktop", refused={pattern: errno.EACCES})
 
 
 def test_zones_keep_the_kernels_names_and_only_whole_ones_have_a_scope() -> None:
-    source = opened(open_rapl(TREES / "intel-desktop"))
+    source = opened(open_rapl(Site.at(TREES / "intel-desktop")))
     source.close()
     assert [(c.label, c.scope) for c in source.channels] == [
         ("package-0", EnergyScope.PACKAGE),
@@ -35,7 +37,7 @@ def test_zones_keep_the_kernels_names_and_only_whole_ones_have_a_scope() -> None
 
 
 def test_every_package_has_its_own_core_zone() -> None:
-    source = opened(open_rapl(TREES / "amd-two-sockets"))
+    source = opened(open_rapl(Site.at(TREES / "amd-two-sockets")))
     source.close()
     keys = [channel.key for channel in source.channels]
     assert keys == [
@@ -47,7 +49,7 @@ def test_every_package_has_its_own_core_zone() -> None:
 
 
 def test_counters_are_read_in_joules_with_the_modulus_of_their_zone() -> None:
-    source = opened(open_rapl(TREES / "intel-desktop"))
+    source = opened(open_rapl(Site.at(TREES / "intel-desktop")))
     package, *_, psys = source.read()
     source.close()
     assert package.value == pytest.approx(81_273.645123)
@@ -79,14 +81,14 @@ def test_a_part_never_stands_for_a_package(name: str) -> None:
 
 
 def test_a_virtual_machine_is_told_that_it_hides_the_counters() -> None:
-    absent = open_rapl(TREES / "virtual-machine")
+    absent = open_rapl(Site.at(TREES / "virtual-machine"))
     assert isinstance(absent, AbsentSource)
     assert "virtual machine" in absent.reason
     assert "intel-rapl:0" in absent.reason
 
 
 def test_no_permission_names_the_file_and_two_ways_to_get_it() -> None:
-    absent = open_rapl(TREES / "intel-desktop", open_file=refuse)
+    absent = open_rapl(refused("*/energy_uj"))
     assert isinstance(absent, AbsentSource)
     assert "intel-rapl:0/energy_uj may not be read" in absent.reason
     assert absent.remedy is not None
@@ -96,10 +98,7 @@ def test_no_permission_names_the_file_and_two_ways_to_get_it() -> None:
 
 
 def test_zones_that_may_be_read_remain_when_another_may_not() -> None:
-    def all_but_psys(path: Path) -> OpenFile:
-        return refuse(path) if path.parent.name == "intel-rapl:1" else OpenFile(path)
-
-    source = opened(open_rapl(TREES / "intel-desktop", open_file=all_but_psys))
+    source = opened(open_rapl(refused("*/intel-rapl:1/energy_uj")))
     source.close()
     labels = [c.label for c in source.channels]
     assert "package-0" in labels
@@ -107,7 +106,7 @@ def test_zones_that_may_be_read_remain_when_another_may_not() -> None:
 
 
 def test_broken_counters_are_absent_with_what_they_say() -> None:
-    absent = open_rapl(TREES / "broken")
+    absent = open_rapl(Site.at(TREES / "broken"))
     assert isinstance(absent, AbsentSource)
     assert absent.reason.endswith("energy_uj cannot be read: '' is no whole number")
 
@@ -120,7 +119,7 @@ def test_a_counter_that_breaks_while_open_is_missing_and_never_zero(
     zone.mkdir(parents=True)
     (zone / "name").write_text("package-0\n")
     (zone / "energy_uj").write_text("1000000\n")
-    source = opened(open_rapl(tmp_path))
+    source = opened(open_rapl(Site.at(tmp_path)))
     assert source.channels[0].wraps_at is None
     assert source.read()[0].value == 1.0
     (zone / "energy_uj").write_bytes(broken)
@@ -140,7 +139,11 @@ def test_a_driver_that_refuses_a_read_gives_a_missing_reading() -> None:
                 raise BlockingIOError(11, "Resource temporarily unavailable")
             return super().text()
 
-    source = opened(open_rapl(TREES / "amd-two-sockets", open_file=Flaky))
+    class FlakySite(Site):
+        def open(self, path: Path) -> OpenFile:
+            return Flaky(path)
+
+    source = opened(open_rapl(FlakySite(root=TREES / "amd-two-sockets")))
     readings = source.read()
     source.close()
     assert [r.value for r in readings] == [None] * 4

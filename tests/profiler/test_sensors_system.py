@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from profiler.result import AbsentSource
 from profiler.sensors.base import Quantity, Reading
 from profiler.sensors.probe import ProbeSource
+from profiler.sensors.site import Site
 from profiler.sensors.system import (
     CpuTimes,
     open_system,
@@ -88,7 +89,7 @@ def test_half_a_meminfo_is_refused(text: str) -> None:
 
 
 def test_a_desktop_shows_memory_and_every_clock_in_hertz() -> None:
-    source = opened(open_system(TREES / "intel-desktop"))
+    source = opened(open_system(Site.at(TREES / "intel-desktop")))
     values = by_key(source.read())
     source.close()
     assert values.pop("system/cpu/utilization_ratio") is None
@@ -108,7 +109,7 @@ def test_utilization_before_the_first_tick_is_missing_and_then_follows_the_file(
     stat = tmp_path / "proc" / "stat"
     stat.parent.mkdir()
     stat.write_text("cpu 100 0 0 100 0 0 0 0\n")
-    source = opened(open_system(tmp_path))
+    source = opened(open_system(Site.at(tmp_path)))
     (first,) = source.read()
     assert first.value is None
     assert "no clock tick" in (first.error or "")
@@ -126,7 +127,7 @@ def test_a_file_that_breaks_while_open_is_a_missing_reading_and_the_others_go_on
     proc.mkdir()
     (proc / "stat").write_text("cpu 100 0 0 100 0 0 0 0\n")
     (proc / "meminfo").write_text("MemTotal: 4 kB\nMemAvailable: 1 kB\n")
-    source = opened(open_system(tmp_path))
+    source = opened(open_system(Site.at(tmp_path)))
     (proc / "meminfo").write_text("")
     (proc / "stat").write_text("cpu 101 0 0 100 0 0 0 0\n")
     load, used, total = source.read()
@@ -138,7 +139,7 @@ def test_a_file_that_breaks_while_open_is_a_missing_reading_and_the_others_go_on
 
 
 def test_only_the_quantities_asked_for_are_read() -> None:
-    source = opened(open_system(TREES / "intel-desktop"))
+    source = opened(open_system(Site.at(TREES / "intel-desktop")))
     (reading,) = source.read(only={Quantity.MEMORY_TOTAL})
     source.close()
     assert reading.channel == "system/memory/memory_total_bytes"
@@ -146,13 +147,13 @@ def test_only_the_quantities_asked_for_are_read() -> None:
 
 @pytest.mark.parametrize("tree", ["broken", "amd-two-sockets"])
 def test_without_a_usable_proc_the_system_is_absent_and_says_so(tree: str) -> None:
-    absent = open_system(TREES / tree)
+    absent = open_system(Site.at(TREES / tree))
     assert isinstance(absent, AbsentSource)
     assert "proc/stat" in absent.reason
 
 
 def test_zones_keep_the_kernels_type_and_repeated_types_do_not_collide() -> None:
-    source = opened(open_thermal(TREES / "intel-desktop"))
+    source = opened(open_thermal(Site.at(TREES / "intel-desktop")))
     values = by_key(source.read())
     source.close()
     # iwlwifi_1 sleeps: it has no temperature and is no channel.
@@ -168,21 +169,21 @@ def test_frost_is_a_temperature(tmp_path: Path) -> None:
     zone.mkdir(parents=True)
     (zone / "type").write_text("outdoor\n")
     (zone / "temp").write_text("-4500\n")
-    source = opened(open_thermal(tmp_path))
+    source = opened(open_thermal(Site.at(tmp_path)))
     assert source.read()[0].value == -4.5
     source.close()
 
 
 @pytest.mark.parametrize("tree", ["broken", "virtual-machine"])
 def test_no_readable_zone_is_an_absent_source_with_a_reason(tree: str) -> None:
-    absent = open_thermal(TREES / tree)
+    absent = open_thermal(Site.at(TREES / tree))
     assert isinstance(absent, AbsentSource)
     assert "no thermal zone" in absent.reason
 
 
 def test_a_reading_is_stamped_midway(tmp_path: Path) -> None:
     ticks = iter([10.0, 14.0])
-    source = opened(open_thermal(TREES / "intel-desktop"))
-    timed = ProbeSource("t", source._probes[:1], close=source.close, clock=lambda: next(ticks))
+    source = opened(open_thermal(Site.at(TREES / "intel-desktop")))
+    timed = ProbeSource("t", source._groups[:1], close=source.close, clock=lambda: next(ticks))
     assert timed.read()[0].seconds == 12.0
     timed.close()
