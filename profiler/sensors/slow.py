@@ -8,9 +8,10 @@ was taken, and none is handed out twice. Elsewhere whoever reads waits for the a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from time import perf_counter
 
+from profiler.result import AbsentSource
 from profiler.sensors.base import Channel, Quantity, Reading, Source
 
 
@@ -22,6 +23,7 @@ class SlowSource:
         period_seconds: between the beginnings of two reads.
         background: read in a thread that begins with the first ``read``.
         clock: seconds, monotonic.
+        missing: as of ``ProbeSource``.
     """
 
     def __init__(
@@ -31,7 +33,9 @@ class SlowSource:
         *,
         background: bool,
         clock: Callable[[], float] = perf_counter,
+        missing: Sequence[AbsentSource] = (),
     ) -> None:
+        self.missing = tuple(missing)
         self._source = source
         self._period = period_seconds
         self._background = background
