@@ -134,11 +134,16 @@ def load_meters(file: Path, field: str = "meters") -> tuple[Meter, ...]:
         raise InputError(
             field, file, f"cannot be read: {error.strerror}", "Check the path"
         ) from error
-    meters = parse_meters(raw, file, field)
-    for meter in meters:
-        if meter.credentials_file is not None:
-            read_credentials(meter.credentials_file)
-    return meters
+    return tuple(_located(meter, file.parent) for meter in parse_meters(raw, file, field))
+
+
+def _located(meter: Meter, folder: Path) -> Meter:
+    """A relative path is relative to the file that names it."""
+    if meter.credentials_file is None:
+        return meter
+    path = (folder / meter.credentials_file).absolute()
+    read_credentials(path)
+    return meter.model_copy(update={"credentials_file": path})
 
 
 def parse_meters(raw: bytes, file: Path, field: str = "meters") -> tuple[Meter, ...]:
