@@ -42,14 +42,16 @@ _UPDATE_PERIOD_SECONDS = 0.001
 _RESOLUTION_JOULES = 2.0**-14
 
 # Since CVE-2020-8694 the kernel lets only root read the counters.
-_UDEV_RULE = (
+UDEV_RULE = (
     'ACTION=="add", SUBSYSTEM=="powercap", KERNEL=="intel-rapl:*", '
-    'RUN+="/bin/chmod a+r /sys%p/energy_uj"'
+    "RUN+=\"/bin/sh -c 'chgrp fleetmark /sys%p/energy_uj && chmod g+r /sys%p/energy_uj'\""
 )
 PERMISSION_REMEDY = (
     "As root, until the next boot: `chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`. "
-    f"For good: write the line `{_UDEV_RULE}` to /etc/udev/rules.d/90-rapl.rules and reboot. "
-    "Or run as root, or with CAP_DAC_READ_SEARCH."
+    "For good: `groupadd --system fleetmark`, add this user to that group, put "
+    "deploy/90-fleetmark-rapl.rules (the one line of docs/sensors.md, RAPL) into "
+    "/etc/udev/rules.d/ and reboot. Or run with CAP_DAC_READ_SEARCH, or with CAP_PERFMON, which "
+    "the source rapl_perf uses."
 )
 
 
@@ -126,7 +128,8 @@ def open_rapl(site: Site) -> ProbeSource | AbsentSource:
         return refused[0]
     labels = unique_labels([(zone.name, zone.path.name) for zone, _ in found])
     probes = [_probe(label, *parts) for label, parts in zip(labels, found, strict=True)]
-    return ProbeSource(RAPL, probes, close=close_all([file for _, file in found]))
+    files = [file for _, file in found]
+    return ProbeSource(RAPL, probes, close=close_all(files), missing=tuple(refused))
 
 
 def _open_counter(zone: Zone, site: Site) -> OpenFile | AbsentSource:
@@ -158,6 +161,8 @@ def _probe(label: str, zone: Zone, file: OpenFile) -> Probe:
 def _nothing_there(root: Path) -> AbsentSource:
     return AbsentSource(
         source=RAPL,
+        # A device tree describes boards, and none with such a processor.
+        expected=not (root / "proc/device-tree").exists(),
         reason=f"there is no {root / _POWERCAP}/intel-rapl:0; a virtual machine usually hides the "
         "counters, and processors other than Intel's and AMD's have none",
         remedy="On an Intel or AMD machine of your own: `modprobe intel_rapl_msr` as root.",
