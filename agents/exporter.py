@@ -67,12 +67,28 @@ class CoordinatorSnapshot(Frozen):
     queued: dict[str, int]
 
 
+class SensorRead(Frozen):
+    """What reading one source was like.
+
+    Attributes:
+        failed: readings of this scrape that gave no value; ``None`` while a run is measured.
+        duration_seconds: how long it took; ``None`` likewise.
+        failed_total: since the agent started.
+    """
+
+    source: str
+    failed: int | None
+    duration_seconds: float | None
+    failed_total: int = Field(ge=0)
+
+
 class AgentSnapshot(Frozen):
     """A device at one moment. A channel without a reading, or whose reading failed, is absent."""
 
     build: Versions
     channels: tuple[Channel, ...]
     readings: tuple[Reading, ...]
+    sensors: tuple[SensorRead, ...] = ()
     run_counts: tuple[AgentRunCount, ...]
     busy: bool
 
@@ -108,6 +124,7 @@ class AgentCollector:
         now = self._snapshot()
         yield _build(now.build)
         yield from _present(_reading_families(now))
+        yield from _present(_sensor_families(now))
         yield from _present(
             [
                 _family(
@@ -247,6 +264,24 @@ def _reading_families(now: AgentSnapshot) -> list[Metric]:
         if channel.quantity in rows and value is not None:
             rows[channel.quantity].append(((channel.source, channel.label), value))
     return [_family(spec, rows[quantity]) for quantity, spec in specs.items()]
+
+
+def _sensor_families(now: AgentSnapshot) -> list[Metric]:
+    read = [each for each in now.sensors if each.failed is not None]
+    timed = [(each.source, each.duration_seconds) for each in now.sensors]
+    return [
+        _family(
+            metrics.SENSOR_SUCCESS, [((each.source,), float(not each.failed)) for each in read]
+        ),
+        _family(
+            metrics.SENSOR_READ_DURATION,
+            [((source,), seconds) for source, seconds in timed if seconds is not None],
+        ),
+        _family(
+            metrics.SENSOR_FAILED_READINGS,
+            [((each.source,), each.failed_total) for each in now.sensors],
+        ),
+    ]
 
 
 def _build(versions: Versions) -> Metric:

@@ -182,7 +182,8 @@ def _figure(
             source=channel.source,
             channel=channel.label,
             scope=channel.scope,
-            quality=EnergyQuality.COUNTER if counted else EnergyQuality.INTEGRATED,
+            quality=channel.quality
+            or (EnergyQuality.COUNTER if counted else EnergyQuality.INTEGRATED),
             update_period_seconds=period,
             uncertainty=uncertainty,
         ),
@@ -199,7 +200,9 @@ def _no_energy(trace: Trace, reasons: Sequence[str]) -> str:
     """One sentence: what was tried and why each gave nothing."""
     if trace.lost is not None:
         return f"no energy was measured because the sampler was lost: {trace.lost}"
-    absent = [f"{a.source}: {a.reason}" for a in trace.absent if a.source in ENERGY_SOURCES]
+    absent = [
+        f"{a.source}: {a.reason}" for a in trace.absent if a.source in ENERGY_SOURCES and a.expected
+    ]
     parts = [*reasons, *absent]
     if not parts:
         return "no energy was measured because no source that measures it was chosen"

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from profiler.base import Frozen, StrEnum
 from profiler.result import FailureKind, Overhead, RunResult
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import RunSpec
 
 
@@ -38,6 +39,7 @@ class WorkerRequest(Frozen):
         cache_dir: converted models are kept here.
         work_dir: the worker writes raw iterations and the trace here.
         overhead: the device's own, as it was measured last; the result carries it.
+        sensors: what the sampler reads on this device.
     """
 
     run_id: str
@@ -49,6 +51,7 @@ class WorkerRequest(Frozen):
     cache_dir: Path
     work_dir: Path
     overhead: Overhead | None = None
+    sensors: SensorSetup = SensorSetup()
 
 
 class ProgressEvent(Frozen):

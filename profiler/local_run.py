@@ -15,6 +15,7 @@ from profiler.device.fingerprint import load_overhead
 from profiler.events import ProgressEvent, WorkerRequest
 from profiler.pool import WorkerPool
 from profiler.result import RunResult
+from profiler.sensors.setup import SensorSetup
 from profiler.session import OnProgress, measure
 from profiler.spec import RunSpec
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # NumPy, which --help does not need
 
 # What results call the device when no fleet has given it a name.
 THIS_DEVICE = "here"
+_ALL_SENSORS = SensorSetup()
 
 
 class LocalRun(NamedTuple):
@@ -79,6 +81,7 @@ def measure_all_here(
     cache_dir: Path,
     on_progress: Callable[[int, ProgressEvent], None],
     python: str = sys.executable,
+    sensors: SensorSetup = _ALL_SENSORS,
 ) -> list[LocalRun]:
     """Measure several configurations, their repetitions in turn; as ``measure_here``.
 
@@ -88,6 +91,7 @@ def measure_all_here(
         cache_dir: converted models are kept here.
         on_progress: called in this thread with the place of the configuration.
         python: the interpreter of the workers.
+        sensors: what is read meanwhile.
     """
     overhead = load_overhead(cache_dir)
     with tempfile.TemporaryDirectory(prefix="fleetmark-") as work:
@@ -104,6 +108,7 @@ def measure_all_here(
                     cache_dir=cache_dir,
                     work_dir=directory,
                     overhead=overhead,
+                    sensors=sensors,
                 )
             )
         with WorkerPool(python=python, keep=0) as pool:

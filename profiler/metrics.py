@@ -175,6 +175,33 @@ DEVICE_TEMPERATURE = MetricSpec(
     help="Temperature, by the sensor's own name.",
     served_by=AGENT,
 )
+SENSOR_SUCCESS = MetricSpec(
+    name="fleetmark_sensor_success",
+    type=MetricType.GAUGE,
+    unit=None,
+    labels=("source",),
+    help=(
+        "1 if every reading of the source gave a value at this scrape, 0 if one failed; absent for "
+        "a source that the device does not have, and while a run is measured."
+    ),
+    served_by=AGENT,
+)
+SENSOR_READ_DURATION = MetricSpec(
+    name="fleetmark_sensor_read_duration_seconds",
+    type=MetricType.GAUGE,
+    unit="seconds",
+    labels=("source",),
+    help="How long reading the source took at this scrape.",
+    served_by=AGENT,
+)
+SENSOR_FAILED_READINGS = MetricSpec(
+    name="fleetmark_sensor_failed_readings_total",
+    type=MetricType.COUNTER,
+    unit=None,
+    labels=("source",),
+    help="Readings that gave no value at a scrape since the agent started.",
+    served_by=AGENT,
+)
 AGENT_RUNS = MetricSpec(
     name="fleetmark_agent_runs_total",
     type=MetricType.COUNTER,
@@ -208,6 +235,9 @@ CATALOGUE = (
     DEVICE_MEMORY_USED,
     DEVICE_MEMORY_TOTAL,
     DEVICE_TEMPERATURE,
+    SENSOR_SUCCESS,
+    SENSOR_READ_DURATION,
+    SENSOR_FAILED_READINGS,
     AGENT_RUNS,
     AGENT_BUSY,
 )

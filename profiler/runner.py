@@ -37,6 +37,7 @@ from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
 from profiler.sensors import trace_file
 from profiler.sensors.sampler import Sampler
+from profiler.sensors.site import HERE, Site
 from profiler.spec import Runtime
 from profiler.summary import samples_path, summarise, trace_path
 
@@ -111,7 +112,7 @@ class Runner:
         before = read_cpu_times()
         # Forked before the repetition, and not a part of it.
         hertz = request.spec.sample_hertz
-        sampler = Sampler.start(hertz=hertz) if hertz else None
+        sampler = _sampler(request, hertz) if hertz else None
         try:
             report = self._in_fresh_process(command)
         finally:
@@ -175,6 +176,11 @@ class Runner:
     def _summarise(self, command: Summarise) -> ResultEvent:
         version = adapter_for(command.request.spec.runtime).version()
         return ResultEvent(result=summarise(command, version))
+
+
+def _sampler(request: WorkerRequest, hertz: float) -> Sampler:
+    site = Site.at(HERE, request.sensors.meters)
+    return Sampler.start(hertz=hertz, only=request.sensors.only, root=site)
 
 
 def _convert(request: WorkerRequest) -> Converted:

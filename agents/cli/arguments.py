@@ -52,6 +52,16 @@ Inputs = Annotated[
     typer.Option("--input", help="name:dtype:shape such as x:float32:1x3x224x224; repeatable."),
 ]
 Seed = Annotated[int, typer.Option(help="Of random weights and inputs.")]
+Sensors = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sensor", help="Read this source only, or replay:FILE; may be repeated. Default: all."
+    ),
+]
+Meters = Annotated[
+    Path | None,
+    typer.Option(help="File of the external meters. Default: the one in FLEETMARK_METERS."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print data instead of a table.")]
 
 Url = Annotated[

@@ -18,6 +18,8 @@ from profiler.result import Preflight
 from profiler.runtimes.table import available
 from profiler.sensors.base import Quantity
 from profiler.sensors.discover import discover
+from profiler.sensors.meter_config import configured_meters
+from profiler.sensors.site import HERE, Site
 from profiler.tuning.knobs import jetson_advice
 from profiler.tuning.tune import STATE_DIR, leftovers
 from profiler.units import bytes_
@@ -114,11 +116,11 @@ def _virtual() -> Check:
 
 
 def _energy() -> Check:
-    found = discover()
+    found = discover(Site.at(HERE, configured_meters(None)))
     power = {c.source for c in found.channels if c.quantity in (Quantity.POWER, Quantity.ENERGY)}
     if power:
         return Check(name="energy", verdict=Verdict.OK, found=", ".join(sorted(power)))
-    reasons = "; ".join(f"{a.source}: {a.reason}" for a in found.absent)
+    reasons = "; ".join(f"{a.source}: {a.reason}" for a in found.absent if a.expected)
     return Check(
         name="energy",
         verdict=Verdict.WARNING,

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 
 from agents.cli import arguments, connection, measurement, options, show
 from agents.cli.progress import Bars, describe
+from agents.cli.sensors import setup_of
 from agents.messages import RunList
 from profiler import units
 from profiler.events import ProgressEvent
 from profiler.result import FailureKind, KnobName, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available, default_runtime
-from profiler.sensors.discover import discover
 from profiler.spec import Precision, RunSpec, Runtime
 
 
@@ -46,6 +46,8 @@ def run(
         typer.Option(help="Set governor,turbo,… while it measures, and put them back (root)."),
     ] = None,
     worker_python: Annotated[str | None, typer.Option(help="Python that measures.")] = None,
+    sensor: arguments.Sensors = None,
+    meters: arguments.Meters = None,
     as_json: arguments.AsJson = False,
 ) -> None:
     """Profile a model on this machine, with the code that measures in a fleet.
@@ -60,12 +62,14 @@ def run(
       fleetmark run ./model.onnx --threads 1 --max-time 30 --percentile p99
       fleetmark run ./model.onnx --scenario server --latency-bound 0.05
       fleetmark run timm:mobilevit_s --runtime onnxruntime --quick --json
+      fleetmark run ./model.onnx --meters meters.toml
     """
     import sys
 
     from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
     from profiler.local_run import measure_all_here
 
+    devices_own = setup_of(sensor, meters)
     ref, path = options.model(model, seed)
     pattern = measurement.scenario_of(scenario)
     effort = measurement.effort(repetitions, max_time, pattern, quick=quick)
@@ -118,6 +122,7 @@ def run(
             cache_dir=connection.cache_dir(),
             on_progress=progress,
             python=worker_python or sys.executable,
+            sensors=devices_own,
         )
     results = tuple(each.result for each in found)
     if as_json:
@@ -154,32 +159,6 @@ def _tuned(text: str | None) -> Iterator[None]:
         yield
     for setting in tuning.report.settings:
         show.note(f"{setting.path}: put back to {setting.restored or setting.before}")
-
-
-def sensors(as_json: arguments.AsJson = False) -> None:
-    """List what this machine can measure besides time, and why not the rest.
-
-    \b
-    Examples:
-      fleetmark sensors
-      fleetmark sensors --json
-    """
-    found = discover()
-    if as_json:
-        show.json_out(found)
-        return
-    if found.channels:
-        show.grid(
-            ("source", "what", "label", "scope"),
-            [(c.source, c.quantity.value, c.label, c.scope or "") for c in found.channels],
-            "found",
-        )
-    if found.absent:
-        show.grid(
-            ("source", "why", "what would help"),
-            [(a.source, a.reason, a.remedy or "") for a in found.absent],
-            "absent",
-        )
 
 
 def runtimes(as_json: arguments.AsJson = False) -> None:

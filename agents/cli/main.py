@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from agents.cli import compare, demo, doctor, fleet, local, overhead, serve, show
+from agents.cli import compare, demo, doctor, fleet, local, overhead, sensors, serve, show
 from agents.client import ApiError, Unreachable
 from profiler.device.environment import fleetmark_version
 from profiler.errors import FleetmarkError, InputError
@@ -42,7 +42,7 @@ app.command()(fleet.runs)
 app.command()(fleet.watch)
 app.command()(fleet.cancel)
 app.command()(local.run)
-app.command()(local.sensors)
+app.command()(sensors.sensors)
 app.command()(local.runtimes)
 app.command()(compare.compare)
 app.command()(doctor.doctor)

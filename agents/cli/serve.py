@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import connection, options, show
+from agents.cli import arguments, connection, options, show
 from profiler.errors import FleetmarkError, InputError
 
 
@@ -143,6 +143,8 @@ def agent(
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of this device's /metrics. Default: a free one.")
     ] = None,
+    sensor: arguments.Sensors = None,
+    meters: arguments.Meters = None,
 ) -> None:
     """Join this device to the fleet and measure what the coordinator sends.
 
@@ -151,6 +153,7 @@ def agent(
       fleetmark agent --coordinator http://192.168.1.10:8470 --token-file agent.token
       fleetmark agent --name pi5-a --label room=lab --label kind=cpu-board
     """
+    from agents.cli.sensors import setup_of
     from agents.device.daemon import Daemon, DaemonSettings
 
     directory = connection.coordinator_dir()
@@ -170,6 +173,7 @@ def agent(
         keep_warm_seconds=keep_warm,
         address=address,
         metrics_port=metrics_port,
+        sensors=setup_of(sensor, meters),
     )
     daemon = Daemon(settings, _say)
     for number in (signal.SIGINT, signal.SIGTERM):

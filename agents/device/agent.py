@@ -173,6 +173,7 @@ class DeviceAgent:
             cache_dir=self._config.cache_dir,
             work_dir=new_work_dir(self._work, run.key.run_id, run.key.attempt),
             overhead=overhead,
+            sensors=self._config.sensors,
         )
 
     def _deliver(self, key: AttemptKey, result: RunResult, work_dir: Path | None) -> None:

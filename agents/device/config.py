@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from profiler.base import Frozen
+from profiler.sensors.setup import SensorSetup
 
 # Names the file below; a raylet's workers inherit it from the daemon.
 CONFIG_VARIABLE = "FLEETMARK_AGENT_CONFIG"
@@ -23,6 +24,7 @@ class AgentConfig(Frozen):
         worker_python: interpreter of the measured process.
         environment: the daemon's own, before Ray changed any of it.
         keep_warm_seconds: how long a worker waits for another run before it is ended.
+        sensors: what runs and the agent's own metrics read.
     """
 
     device_id: str
@@ -32,6 +34,7 @@ class AgentConfig(Frozen):
     worker_python: str
     environment: dict[str, str]
     keep_warm_seconds: float = KEEP_WARM_SECONDS
+    sensors: SensorSetup = SensorSetup()
     metrics_address: str
     metrics_port: int
     metrics_token_sha256: str

@@ -33,6 +33,7 @@ from agents.supervise import (
 from profiler.base import Frozen
 from profiler.device.environment import KEPT_VARIABLES
 from profiler.errors import FleetmarkError
+from profiler.sensors.setup import SensorSetup
 
 # Models on their way, in chunks; Ray's minimum is 75 MiB.
 OBJECT_STORE_BYTES = 100 * 2**20
@@ -61,6 +62,7 @@ class DaemonSettings(Frozen):
     cache_dir: Path
     worker_python: str = sys.executable
     keep_warm_seconds: float = Field(default=KEEP_WARM_SECONDS, ge=0, le=86_400)
+    sensors: SensorSetup = SensorSetup()
     address: str | None = None
     metrics_port: int | None = Field(default=None, ge=1, le=65535)
 
@@ -223,7 +225,7 @@ class Daemon:
             device_key=device_key(settings.state_dir),
             labels=settings.labels,
             versions=versions,
-            inventory=read_inventory(settings.worker_python),
+            inventory=read_inventory(settings.worker_python, sensors=settings.sensors),
             address=address,
             metrics_port=settings.metrics_port or free_port(METRICS_ADDRESS),
         )
@@ -278,6 +280,7 @@ class Daemon:
             cache_dir=settings.cache_dir,
             worker_python=settings.worker_python,
             keep_warm_seconds=settings.keep_warm_seconds,
+            sensors=settings.sensors,
             environment={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
             metrics_address=METRICS_ADDRESS,
             metrics_port=metrics_port,

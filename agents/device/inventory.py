@@ -17,8 +17,11 @@ from profiler.device.inventory import Software
 from profiler.errors import FleetmarkError
 from profiler.sensors.base import Quantity
 from profiler.sensors.discover import discover
+from profiler.sensors.setup import SensorSetup
+from profiler.sensors.site import Site
 
 SOFTWARE_SECONDS = 180.0
+_ALL_SENSORS = SensorSetup()
 
 
 def read_versions() -> Versions:
@@ -72,21 +75,25 @@ def read_software(python: str) -> Software:
         raise FleetmarkError(f"the measuring Python {python} cannot be used: {error}") from error
 
 
-def read_inventory(python: str, root: Path = Path("/")) -> Inventory:
+def read_inventory(
+    python: str, root: Path = Path("/"), sensors: SensorSetup = _ALL_SENSORS
+) -> Inventory:
     """Look at the device.
 
     Args:
         python: interpreter of the measured process.
         root: of the filesystem that describes the device.
+        sensors: as the device was set up.
 
     Raises:
         FleetmarkError: the measuring Python cannot be used.
     """
     software = read_software(python)
-    found = discover(root)
+    found = discover(Site.at(root, sensors.meters), sensors.only)
     power = [c for c in found.channels if c.quantity in (Quantity.ENERGY, Quantity.POWER)]
-    reasons = "; ".join(f"{absent.source}: {absent.reason}" for absent in found.absent)
-    accelerators = tuple(sorted({c.label for c in found.channels if c.source == "nvml"}))
+    reasons = "; ".join(f"{a.source}: {a.reason}" for a in found.absent if a.expected)
+    labels = {c.label.partition(":")[0] for c in found.channels if c.source == "nvml"}
+    accelerators = tuple(sorted(labels))
     return Inventory(
         kind=device_kind(root, accelerators),
         hostname=socket.gethostname(),

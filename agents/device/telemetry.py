@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from time import perf_counter
 
 from prometheus_client import CollectorRegistry
 
 from agents.device.config import AgentConfig
 from agents.device.inventory import read_versions
-from agents.exporter import AgentCollector, AgentRunCount, AgentSnapshot
+from agents.exporter import AgentCollector, AgentRunCount, AgentSnapshot, SensorRead
 from agents.messages import Versions
 from agents.metrics_server import MetricsServer, serve_metrics
 from profiler.result import RunResult, RunStatus
-from profiler.sensors.base import Source
+from profiler.sensors.base import Reading, Source
 from profiler.sensors.discover import open_sources
+from profiler.sensors.site import HERE, Site
 
 log = logging.getLogger(__name__)
 
@@ -48,24 +50,50 @@ class Telemetry:
         self._versions = versions
         self._sources = sources
         self._lock = threading.Lock()
+        self._failed = Counter({source.name: 0 for source in sources})
 
     def snapshot(self) -> AgentSnapshot:
         busy = self._state.busy
-        # No exporter work inside a measured window: the run's own sampler reads the sensors then.
+        readings: list[Reading] = []
         with self._lock:
-            readings = [] if busy else [r for source in self._sources for r in source.read()]
+            # No exporter work inside a measured window: the run's own sampler reads then.
+            sensors = [
+                self._idle(source) if busy else self._read(source, readings)
+                for source in self._sources
+            ]
         return AgentSnapshot(
             build=self._versions,
             channels=tuple(c for source in self._sources for c in source.channels),
             readings=tuple(readings),
+            sensors=tuple(sensors),
             run_counts=self._state.counts(),
             busy=busy,
+        )
+
+    def _read(self, source: Source, readings: list[Reading]) -> SensorRead:
+        start = perf_counter()
+        found = source.read()
+        seconds = perf_counter() - start
+        readings += found
+        failed = sum(reading.value is None for reading in found)
+        self._failed[source.name] += failed
+        return self._idle(source).model_copy(
+            update={"failed": failed, "duration_seconds": seconds}
+        )  # fmt: skip
+
+    def _idle(self, source: Source) -> SensorRead:
+        return SensorRead(
+            source=source.name,
+            failed=None,
+            duration_seconds=None,
+            failed_total=self._failed[source.name],
         )
 
 
 def start_metrics(config: AgentConfig, state: AgentState) -> MetricsServer | None:
     """Serve the agent's metrics. A port that is taken costs the metrics, not the agent."""
-    sources, _absent = open_sources()
+    setup = config.sensors
+    sources, _absent = open_sources(Site.at(HERE, setup.meters), setup.only)
     telemetry = Telemetry(state, read_versions(), sources)
     registry = CollectorRegistry()
     registry.register(AgentCollector(telemetry.snapshot))

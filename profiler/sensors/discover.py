@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from profiler.errors import InputError
 from profiler.result import AbsentSource
 from profiler.sensors.base import Discovery, Source
-from profiler.sensors.nvml import NVML, open_nvml
+from profiler.sensors.battery import BATTERY, open_battery
+from profiler.sensors.cgroup import CGROUP, open_cgroup
+from profiler.sensors.hwmon import HWMON, open_hwmon
+from profiler.sensors.jetson import JETSON, open_jetson
+from profiler.sensors.meter import METER, open_meters
+from profiler.sensors.nvml import open_nvml
+from profiler.sensors.nvml_gpu import NVML
+from profiler.sensors.plugins import installed, open_plugin
+from profiler.sensors.pressure import PRESSURE, open_pressure
 from profiler.sensors.rapl import RAPL, open_rapl
+from profiler.sensors.rapl_perf import RAPL_PERF, open_rapl_perf
+from profiler.sensors.replay import PREFIX, load_recording, open_replay
+from profiler.sensors.rpi import RPI, open_rpi
 from profiler.sensors.site import HERE, Site, as_site
 from profiler.sensors.system import SYSTEM, THERMAL, open_system, open_thermal
+from profiler.sensors.throttle import COOLING, THROTTLE, open_cooling, open_throttle
 
 
 @dataclass(frozen=True)
@@ -28,27 +41,61 @@ class SourceEntry:
 # is to the tick, the better.
 SOURCES = (
     SourceEntry(RAPL, open_rapl, measures_energy=True),
+    SourceEntry(RAPL_PERF, open_rapl_perf, measures_energy=True),
     SourceEntry(NVML, open_nvml, measures_energy=True),
+    SourceEntry(JETSON, open_jetson, measures_energy=True),
+    SourceEntry(HWMON, open_hwmon, measures_energy=True),
+    SourceEntry(RPI, open_rpi, measures_energy=True),
+    SourceEntry(BATTERY, open_battery, measures_energy=True),
+    SourceEntry(METER, open_meters, measures_energy=True),
     SourceEntry(SYSTEM, open_system, measures_energy=False),
     SourceEntry(THERMAL, open_thermal, measures_energy=False),
+    SourceEntry(COOLING, open_cooling, measures_energy=False),
+    SourceEntry(THROTTLE, open_throttle, measures_energy=False),
+    SourceEntry(PRESSURE, open_pressure, measures_energy=False),
+    SourceEntry(CGROUP, open_cgroup, measures_energy=False),
 )
 
 ENERGY_SOURCES = frozenset(entry.name for entry in SOURCES if entry.measures_energy)
 
 
+def entries() -> tuple[SourceEntry, ...]:
+    """The table and, behind it, the sensors of others that are installed."""
+    names = {entry.name for entry in SOURCES}
+    others = [point for point in installed() if point.name not in names]
+    return (*SOURCES, *(_of_others(point) for point in others))
+
+
+def _of_others(point: EntryPoint) -> SourceEntry:
+    return SourceEntry(point.name, lambda site: open_plugin(site, point), measures_energy=False)
+
+
+def _replay(name: str) -> SourceEntry:
+    path = Path(name.removeprefix(PREFIX))
+    load_recording(path)
+    return SourceEntry(name, lambda site: open_replay(site, path), measures_energy=True)
+
+
 def select(only: tuple[str, ...] | None) -> tuple[SourceEntry, ...]:
     """The entries of these names, in the table's order; all of them for ``None``.
 
+    ``replay:FILE`` is the recording in a file, and comes after the others.
+
     Raises:
-        InputError: a name is not in the table.
+        InputError: a name is not in the table, or a recording is none.
     """
-    known = [entry.name for entry in SOURCES]
-    for name in only or ():
-        if name not in known:
+    table = entries()
+    if only is None:
+        return table
+    known = [entry.name for entry in table]
+    replays = [name for name in only if name.startswith(PREFIX)]
+    for name in only:
+        if name not in known and name not in replays:
             raise InputError(
-                "sensors", name, "is no sensor source", f"Choose from {', '.join(known)}."
-            )
-    return tuple(entry for entry in SOURCES if only is None or entry.name in only)
+                "sensors", name, "is no sensor source",
+                f"Choose from {', '.join(known)}, or {PREFIX}FILE.",
+            )  # fmt: skip
+    return (*(entry for entry in table if entry.name in only), *map(_replay, replays))
 
 
 def open_sources(
@@ -72,6 +119,8 @@ def open_sources(
             absent.append(outcome)
         else:
             found.append(outcome)
+            # What a source that was found could not find: a Jetson's module input.
+            absent += getattr(outcome, "missing", ())
     return found, absent
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 from collections.abc import Callable, Collection, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Protocol
 
+from profiler.result import AbsentSource
 from profiler.sensors.base import Channel, Quantity, Reading
 
 # One page: a sysfs attribute never has more, and what is needed of /proc stands in its first.
@@ -143,7 +145,12 @@ class Group:
 
 
 class ProbeSource:
-    """A source made of probes; ``failures`` are the exceptions that mean a failed read."""
+    """A source made of probes.
+
+    Args:
+        failures: the exceptions that mean a failed read.
+        missing: what a device of this kind could have and this one has not, and why.
+    """
 
     def __init__(
         self,
@@ -153,8 +160,10 @@ class ProbeSource:
         close: Callable[[], None],
         failures: tuple[type[Exception], ...] = (OSError, ValueError),
         clock: Callable[[], float] = perf_counter,
+        missing: tuple[AbsentSource, ...] = (),
     ) -> None:
         self._name = name
+        self.missing = missing
         self._groups = tuple(_as_group(probe) for probe in probes)
         self._close = close
         self._failures = failures
@@ -199,6 +208,8 @@ def _as_group(probe: Probe | Group) -> Group:
 
 
 def _reading(channel: Channel, seconds: float, value: float | str) -> Reading:
+    if not isinstance(value, str) and not math.isfinite(value):
+        value = f"ValueError: {value} is no value"
     if isinstance(value, str):
         return Reading(channel=channel.key, seconds=seconds, value=None, error=value)
     return Reading(channel=channel.key, seconds=seconds, value=value)
@@ -237,20 +248,28 @@ class Opener(Protocol):
 def open_if_readable(
     site: Opener, path: Path, parse: Callable[[str], object], files: list[OpenFile]
 ) -> OpenFile | None:
-    """The open file, also noted in ``files``, if what it says now can be parsed.
+    """The open file, also noted in ``files``, if what it says now can be parsed."""
+    outcome = open_or_failure(site, path, parse, files)
+    return outcome if isinstance(outcome, OpenFile) else None
+
+
+def open_or_failure(
+    site: Opener, path: Path, parse: Callable[[str], object], files: list[OpenFile]
+) -> OpenFile | OSError | ValueError:
+    """As ``open_if_readable``, with the reason why it is not.
 
     A driver that says "try again" has the sensor: its file is kept, and read again later.
     """
     try:
         file = site.open(path)
-    except OSError:
-        return None
+    except OSError as error:
+        return error
     try:
         parse(file.text())
     except (OSError, ValueError) as error:
         if not (isinstance(error, OSError) and error.errno in _PASSING):
             file.close()
-            return None
+            return error
     files.append(file)
     return file
 
@@ -267,6 +286,12 @@ def first_line(path: Path) -> str | None:
             return file.read(_MAX_TEXT_BYTES).decode(errors="replace").strip() or None
     except OSError:
         return None
+
+
+def hwmon_chips(root: Path) -> list[tuple[Path, str]]:
+    """Every hwmon folder and the name of its chip, in the kernel's order."""
+    folders = numbered(root / "sys/class/hwmon", "hwmon")
+    return [(folder, name) for folder in folders if (name := first_line(folder / "name"))]
 
 
 def numbered(folder: Path, prefix: str) -> list[Path]:

@@ -16,6 +16,7 @@ import os
 import select
 import signal
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import NoReturn
@@ -26,7 +27,7 @@ from profiler.sensors.discover import open_sources
 from profiler.sensors.discover import select as select_sources
 from profiler.sensors.recorder import decode
 from profiler.sensors.sampling import Sampling, sampler_cpus
-from profiler.sensors.site import HERE, Site
+from profiler.sensors.site import HERE, Site, as_site
 from profiler.sensors.trace import Trace
 
 __all__ = ["Sampler", "Trace"]
@@ -223,7 +224,8 @@ def _sample(
     result: int,
 ) -> bytes:
     os.sched_setaffinity(0, sampler_cpus(os.sched_getaffinity(0), workload_cpus))
-    sources, absent = open_sources(root, only)
+    # Here no tick waits for a source that is slow to ask.
+    sources, absent = open_sources(replace(as_site(root), background=True), only)
     sampling = Sampling(sources, hertz)
     sampling.run(_asked_to_stop, lambda: _write(result, _READY))
     return sampling.recorder.encode(absent, sampling.report())

@@ -159,7 +159,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(supervise, "short_runtime_dir", lambda _: runtime)
     monkeypatch.setattr(daemon, "BACK_OFF_SECONDS", (0.01, 0.02))
     monkeypatch.setattr(daemon, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(daemon, "read_inventory", lambda _: make_inventory())
+    monkeypatch.setattr(daemon, "read_inventory", lambda _, sensors: make_inventory())
     monkeypatch.setattr(daemon, "read_versions", lambda: VERSIONS)
     return World(tmp_path)
 

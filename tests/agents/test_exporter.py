@@ -17,6 +17,7 @@ from agents.exporter import (
     CoordinatorCollector,
     CoordinatorSnapshot,
     RunCount,
+    SensorRead,
 )
 from agents.messages import Device, DeviceState, Inventory, JobState, Versions
 from agents.metrics_server import render
@@ -196,6 +197,10 @@ def full_agent() -> AgentSnapshot:
         readings=tuple(
             Reading(channel=channel.key, seconds=1.0, value=value)
             for channel, value in zip(channels, values, strict=True)
+        ),
+        sensors=(
+            SensorRead(source="system", failed=0, duration_seconds=0.0002, failed_total=0),
+            SensorRead(source="thermal", failed=2, duration_seconds=0.5, failed_total=7),
         ),
         run_counts=(AgentRunCount(model=HOSTILE, status=RunStatus.FAILED, count=1),),
         busy=True,
@@ -440,7 +445,13 @@ def test_a_failed_reading_and_a_missing_one_are_absent() -> None:
     )
     failed = Reading(channel=channels[0].key, seconds=1.0, value=None, error="EIO")
     now = full_agent().model_copy(
-        update={"channels": channels, "readings": (failed,), "run_counts": (), "busy": False}
+        update={
+            "channels": channels,
+            "readings": (failed,),
+            "run_counts": (),
+            "busy": False,
+            "sensors": (),
+        }
     )
     assert set(families(scrape_agent(now))) == {"fleetmark_build_info", "fleetmark_agent_busy"}
 
@@ -450,3 +461,23 @@ def test_two_zones_of_one_name_are_one_series() -> None:
     reading = Reading(channel=zone.key, seconds=1.0, value=40.0)
     now = full_agent().model_copy(update={"channels": (zone, zone), "readings": (reading,)})
     assert len(series(scrape_agent(now), "fleetmark_device_temperature_celsius")) == 1
+
+
+# --- sources -----------------------------------------------------------------------------------
+
+
+def test_a_source_with_one_failed_reading_is_no_success_and_its_failures_are_counted() -> None:
+    body = scrape_agent(full_agent())
+    assert by_label(body, "fleetmark_sensor_success", "source") == {"system": 1, "thermal": 0}
+    counted = by_label(body, "fleetmark_sensor_failed_readings_total", "source")
+    assert counted == {"system": 0, "thermal": 7}
+    durations = by_label(body, "fleetmark_sensor_read_duration_seconds", "source")
+    assert durations == {"system": 0.0002, "thermal": 0.5}
+
+
+def test_while_a_run_is_measured_only_the_count_of_failures_is_served() -> None:
+    idle = SensorRead(source="rapl", failed=None, duration_seconds=None, failed_total=3)
+    body = scrape_agent(full_agent().model_copy(update={"sensors": (idle,)}))
+    assert series(body, "fleetmark_sensor_success") == {}
+    assert series(body, "fleetmark_sensor_read_duration_seconds") == {}
+    assert by_label(body, "fleetmark_sensor_failed_readings_total", "source") == {"rapl": 3}

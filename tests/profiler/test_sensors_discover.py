@@ -43,7 +43,7 @@ def test_an_empty_choice_opens_nothing() -> None:
 
 
 def test_a_name_that_is_none_is_refused_with_the_names_that_are() -> None:
-    with pytest.raises(InputError, match=r"'raple' is no sensor source.*rapl, nvml, system"):
+    with pytest.raises(InputError, match=r"'raple' is no sensor source.*rapl, rapl_perf, nvml"):
         discover(TREES / "intel-desktop", only=("raple",))
 
 
