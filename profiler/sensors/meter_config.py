@@ -167,6 +167,9 @@ def parse_meters(raw: bytes, file: Path, field: str = "meters") -> tuple[Meter, 
         given = first.get("input")
         # A whole table says little; its name says which.
         value = given.get("name", "?") if isinstance(given, dict) else given
+        if "@" in str(value):
+            # A URL with a password in it is refused, and not shown.
+            value = "a value with @"
         raise InputError(place, value, f"is refused: {message}", remedy) from error
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import http.client
 import re
@@ -18,6 +19,7 @@ Credentials = tuple[str, str]
 # A status of a meter has a few kilobytes.
 MAX_ANSWER_BYTES = 1 << 20
 
+_LATE = "the meter did not answer in time"
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 _PARAMETER = re.compile(r'(\w+)=(?:"([^"]*)"|([^\s,]+))')
 
@@ -52,11 +54,13 @@ def _exchange(
     parts = urlsplit(url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_left(deadline))
-    # The time-out of a socket begins anew with every byte; one that trickles would take for ever.
-    timer = threading.Timer(_left(deadline), _cut, [connection])
-    timer.daemon = True
+    timer = None
     try:
         connection.connect()
+        # The time-out of a socket begins anew with every byte; one that trickles would take for
+        # ever. The connection itself lets go of its socket once the headers are read.
+        timer = threading.Timer(_left(deadline), _cut, [connection.sock])
+        timer.daemon = True
         timer.start()
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = {"Accept": "application/json", "Connection": "close"}
@@ -65,13 +69,19 @@ def _exchange(
         )
         response = connection.getresponse()
         body = response.read(MAX_ANSWER_BYTES + 1)
-    except http.client.HTTPException as error:
+    except (http.client.HTTPException, OSError) as error:
+        # The timer's cut looks like a meter that hung up.
+        if monotonic() >= deadline:
+            raise TimeoutError(_LATE) from error
+        if isinstance(error, OSError) and not isinstance(error, http.client.HTTPException):
+            raise
         raise OSError(f"the meter speaks no HTTP: {type(error).__name__}") from error
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
         connection.close()
     if monotonic() >= deadline:
-        raise TimeoutError("the meter did not answer in time")
+        raise TimeoutError(_LATE)
     if len(body) > MAX_ANSWER_BYTES:
         raise OSError("the meter's answer is longer than 1 MiB")
     return response.status, response.headers, body
@@ -80,15 +90,13 @@ def _exchange(
 def _left(deadline: float) -> float:
     left = deadline - monotonic()
     if left <= 0:
-        raise TimeoutError("the meter did not answer in time")
+        raise TimeoutError(_LATE)
     return left
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
-    try:
-        connection.sock.shutdown(socket.SHUT_RDWR)
-    except (OSError, AttributeError):
-        return  # It was closed in the meantime.
+def _cut(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # It was closed in the meantime.
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def authorization(challenge: str, url: str, credentials: Credentials) -> str:
