@@ -28,6 +28,8 @@ from profiler.sensors.site import Site
 
 RAPL_PERF = "rapl_perf"
 
+# How a recorded tree's list of refusals calls the call.
+CALL = "perf_event_open"
 DEVICES = "sys/bus/event_source/devices/power"
 PARANOID = "proc/sys/kernel/perf_event_paranoid"
 _UPDATE_PERIOD_SECONDS = 0.001
@@ -168,6 +170,9 @@ def _open(
     site: Site, folder: Path, events: list[Event], cpus: list[tuple[int, str]]
 ) -> ProbeSource | AbsentSource:
     if site.perf_open is None and site.recorded:
+        number = site.refused.get(CALL)
+        if number is not None:
+            return _refused(site.root, OSError(number, os.strerror(number)))
         reason = "the perf events of a recorded tree cannot be opened"
         return AbsentSource(source=RAPL_PERF, reason=reason, expected=False)
     opener = site.perf_open or perf_event_open

@@ -9,7 +9,7 @@ import pytest
 
 from profiler.result import AbsentSource, EnergyScope
 from profiler.sensors.probe import OpenFile, ProbeSource
-from profiler.sensors.rapl import find_zones, open_rapl, parse_modulus, scope_of
+from profiler.sensors.rapl import UDEV_RULE, find_zones, open_rapl, parse_modulus, scope_of
 from profiler.sensors.site import Site
 
 TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
@@ -94,6 +94,8 @@ def test_no_permission_names_the_file_and_two_ways_to_get_it() -> None:
     assert absent.remedy is not None
     assert "chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj" in absent.remedy
     assert "/etc/udev/rules.d/" in absent.remedy
+    assert "deploy/90-fleetmark-rapl.rules" in absent.remedy
+    assert "CAP_PERFMON" in absent.remedy
     assert "CAP_DAC_READ_SEARCH" in absent.remedy
 
 
@@ -148,3 +150,28 @@ def test_a_driver_that_refuses_a_read_gives_a_missing_reading() -> None:
     source.close()
     assert [r.value for r in readings] == [None] * 4
     assert "temporarily unavailable" in (readings[0].error or "")
+
+
+def test_the_rule_that_is_shipped_is_the_one_in_the_documentation() -> None:
+    top = Path(__file__).parents[2]
+    shipped = (top / "deploy/90-fleetmark-rapl.rules").read_text().splitlines()
+    assert [line for line in shipped if not line.startswith("#")] == [UDEV_RULE]
+    assert UDEV_RULE in (top / "docs/sensors.md").read_text().splitlines()
+
+
+def test_the_capability_is_shipped_for_systemd() -> None:
+    text = (Path(__file__).parents[2] / "deploy/fleetmark-perfmon.conf").read_text()
+    assert "[Service]\nAmbientCapabilities=CAP_PERFMON\n" in text
+
+
+def test_a_zone_that_may_not_be_read_is_named_beside_those_that_may() -> None:
+    source = opened(open_rapl(refused("*/intel-rapl:1/energy_uj")))
+    source.close()
+    (lacking,) = source.missing
+    assert "intel-rapl:1/energy_uj may not be read" in lacking.reason
+
+
+def test_a_board_that_a_device_tree_describes_is_not_expected_to_have_it() -> None:
+    absent = open_rapl(Site.at(TREES / "raspberry-pi-5"))
+    assert isinstance(absent, AbsentSource)
+    assert absent.expected is False
