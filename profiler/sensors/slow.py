@@ -90,6 +90,17 @@ class SlowSource:
         while not self._ended.wait(max(0.0, due - self._clock())):
             # A read that took longer than a period is not caught up with.
             due = max(due + self._period, self._clock())
-            readings = self._source.read()
+            readings = self._read_or_failed()
             with self._lock:
                 self._arrived += readings
+
+    def _read_or_failed(self) -> list[Reading]:
+        """A thread that ended would look like a sensor that has nothing new."""
+        try:
+            return self._source.read()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the readings say
+            now, text = self._clock(), f"{type(error).__name__}: {error}"
+            return [
+                Reading(channel=channel.key, seconds=now, value=None, error=text)
+                for channel in self.channels
+            ]

@@ -14,8 +14,10 @@ from profiler.commands import MeasureMemory, MemoryMeasured, Prepared, Repeat, R
 from profiler.events import WorkerRequest
 from profiler.forked import call_in_child
 from profiler.result import StartMethod
-from profiler.runner import Runner
+from profiler.runner import Runner, _sampler
 from profiler.samples import Recording
+from profiler.sensors.meter_config import Meter, MeterKind
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import Runtime
 from profiler.summary import samples_path
 from tests.builders import make_spec
@@ -108,3 +110,23 @@ def test_a_memory_pass_that_fails_costs_the_memory_only(tmp_path: Path, error: E
     assert answer.memory is None
     assert answer.reason
     assert type(error).__name__ in answer.reason
+
+
+def test_the_sampler_reads_what_the_device_was_set_up_to_read(tmp_path: Path) -> None:
+    channel = '{"source": "jetson", "label": "VDD_IN", "quantity": "power_watts"}'
+    header = f'{{"kind": "fleetmark-sensors", "version": 1, "channels": [{channel}]}}'
+    rows = [f'{{"channel": 0, "seconds": {tick / 100}, "value": 6.5}}' for tick in range(100)]
+    recording = tmp_path / "orin.jsonl"
+    recording.write_text("\n".join([header, *rows]))
+    meter = Meter(name="plug", kind=MeterKind.SHELLY, url="http://127.0.0.1:1")
+    setup = SensorSetup(only=(f"replay:{recording}", "meter"), meters=(meter,))
+    sampler = _sampler(request(tmp_path).model_copy(update={"sensors": setup}), hertz=50)
+    assert sampler.wait_ready(60)
+    trace = sampler.stop(60)
+    assert trace.lost is None
+    keys = {series.channel.key for series in trace.series}
+    assert keys == {
+        "meter/plug/power_watts", "meter/plug/energy_joules", "jetson/VDD_IN/power_watts"
+    }  # fmt: skip
+    assert trace.report is not None
+    assert trace.report.sources == ("meter", "replay")

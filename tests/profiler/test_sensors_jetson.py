@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from profiler.device.power_mode import power_mode
 from profiler.result import EnergyScope
 from profiler.sensors.base import Quantity, ThrottleCause
 from profiler.sensors.jetson import is_jetson, open_jetson
@@ -125,6 +126,11 @@ def test_a_jetson_without_a_readable_chip_says_what_would_help(tmp_path: Path) -
     lacking = absent(open_jetson(Site.at(tmp_path)))
     assert "INA3221" in lacking.reason
     assert "modprobe" in (lacking.remedy or "")
+
+
+def test_the_power_mode_of_the_same_tree_is_read() -> None:
+    mode = power_mode(TREES / "jetson-orin-nano")
+    assert (mode.text, mode.highest) == ("nvpmodel 15W", True)
 
 
 def test_elsewhere_nobody_misses_it() -> None:

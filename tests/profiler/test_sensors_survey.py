@@ -105,6 +105,19 @@ def test_the_thread_of_a_slow_source_ends_with_it() -> None:
     assert threading.active_count() == before
 
 
+def test_a_slow_source_that_raises_in_its_thread_gives_missing_readings() -> None:
+    class Broken(Sensor):
+        def read(self, only: Collection[Quantity] | None = None) -> list[Reading]:
+            raise RuntimeError("boom")
+
+    source = SlowSource(Broken(), 0.01, background=True)
+    found: list[Reading] = []
+    while not found:
+        found = source.read()
+    source.close()
+    assert {(r.value, r.error) for r in found} == {(None, "RuntimeError: boom")}
+
+
 def test_a_slow_source_that_is_never_read_starts_no_thread() -> None:
     before = threading.active_count()
     source = SlowSource(Sensor(), 1.0, background=True)
