@@ -21,8 +21,13 @@ from urllib.parse import quote
 from profiler.errors import InputError
 from profiler.result import AbsentSource, EnergyScope
 from profiler.sensors.base import Channel, Quantity, Reading
-from profiler.sensors.meter_config import EnergyUnit, Meter, MeterKind, read_credentials
-from profiler.sensors.meter_http import Credentials, get
+from profiler.sensors.meter_config import (
+    Credentials,
+    EnergyUnit,
+    Meter,
+    MeterKind,
+    read_credentials,
+)
 from profiler.sensors.probe import Group, ProbeSource, error_text, plausible_watts
 from profiler.sensors.rpi import METER_REMEDY
 from profiler.sensors.site import Site
@@ -157,6 +162,9 @@ def open_meters(site: Site) -> Meters | AbsentSource:
 
 
 def _open(site: Site, meter: Meter) -> SlowSource:
+    # HTTP and TLS take their time to import; who has no meter need not wait for them.
+    from profiler.sensors.meter_http import get
+
     file = meter.credentials_file
     credentials = read_credentials(file) if file is not None else None
     asked = question(meter, credentials)

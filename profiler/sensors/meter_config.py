@@ -23,6 +23,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from profiler.base import Frozen, StrEnum
 from profiler.errors import InputError
 
+# User and password.
+Credentials = tuple[str, str]
+
 METERS_VARIABLE = "FLEETMARK_METERS"
 
 _MAX_FILE_BYTES = 1 << 20
@@ -185,7 +188,7 @@ def _decode(raw: bytes, file: Path) -> object:
     return data
 
 
-def read_credentials(file: Path) -> tuple[str, str]:
+def read_credentials(file: Path) -> Credentials:
     """User and password.
 
     Raises:

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from time import monotonic
 from urllib.parse import urlsplit
 
-Credentials = tuple[str, str]
+from profiler.sensors.meter_config import Credentials
 
 # A status of a meter has a few kilobytes.
 MAX_ANSWER_BYTES = 1 << 20

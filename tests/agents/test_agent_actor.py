@@ -21,6 +21,7 @@ from profiler.events import Phase, ProgressEvent, WorkerRequest
 from profiler.pool import WorkerPool
 from profiler.result import FailureKind, RunResult, RunStatus
 from profiler.samples import FILE_NAME
+from profiler.sensors.setup import SensorSetup
 from tests.builders import make_artifact, make_result, make_spec
 
 KEY = AttemptKey(run_id="run1", attempt=1)
@@ -90,6 +91,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         cache_dir=tmp_path / "cache",
         worker_python="/vendor/python",
         environment={"PATH": "/bin"},
+        sensors=SensorSetup(only=("system",)),
         metrics_address="127.0.0.1",
         metrics_port=9400,
         metrics_token_sha256="0" * 64,
@@ -176,6 +178,7 @@ def test_the_worker_is_started_as_configured(
     start(agent)
     assert session.began.wait(20)
     (request,) = session.requests
+    assert request.sensors.only == ("system",)
     assert (request.run_id, request.attempt, request.job_id) == ("run1", 1, "job1")
     assert request.device == "pi5-a"
     assert request.cache_dir == tmp_path / "cache"

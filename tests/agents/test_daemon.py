@@ -258,7 +258,8 @@ def test_the_raylet_joins_the_cluster_that_was_named(
     monkeypatch.setenv("FLEETMARK_TOKEN", "the-agent-token")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("HOME", "/home/someone")
-    world.run(world.daemon(), (world.root / "seen.json").exists)
+    sensors = {"only": ["rapl"], "meters": [{"name": "plug", "kind": "shelly", "url": "http://p"}]}
+    world.run(world.daemon(sensors=sensors), (world.root / "seen.json").exists)
     seen = world.seen()
     assert "--address=192.0.2.1:6390" in seen["arguments"]
     assert '--resources={"device:d1": 1}' in seen["arguments"]
@@ -272,6 +273,8 @@ def test_the_raylet_joins_the_cluster_that_was_named(
     config = AgentConfig.model_validate_json(path.read_bytes())
     assert config.device_id == "d1"
     assert config.metrics_port == 9400
+    assert config.sensors.only == ("rapl",)
+    assert [meter.name for meter in config.sensors.meters] == ["plug"]
     # Of its own environment the measured process gets what is chosen, not what Ray makes of it.
     assert config.environment["HOME"] == "/home/someone"
     assert "OMP_NUM_THREADS" not in config.environment
