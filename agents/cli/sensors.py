@@ -137,9 +137,11 @@ def _print(found: Survey) -> None:
             "found",
         )
     if found.absent:
+        # What this kind of device could have comes first.
+        absent = sorted(found.absent, key=lambda each: not each.expected)
         show.grid(
             ("source", "why", "what would help"),
-            [(a.source, a.reason, a.remedy or "") for a in found.absent],
+            [(a.source, a.reason, a.remedy or "") for a in absent],
             "absent",
         )
 
