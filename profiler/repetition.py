@@ -15,6 +15,7 @@ from profiler.memory import read_host_memory, reset_peak
 from profiler.plan import MEMORY_CALLS, LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, Memory, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
+from profiler.scenarios.live_state import LiveState
 from profiler.sentinel import ConvolutionWork, Sentinel
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
 from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_moving, is_steady
@@ -97,9 +98,20 @@ def _warmup_progress(plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent
 
 
 def repeat(
-    adapter: RuntimeAdapter, request: LoadRequest, plan: Plan, emit: Emit
+    adapter: RuntimeAdapter,
+    request: LoadRequest,
+    plan: Plan,
+    emit: Emit,
+    live: LiveState | None = None,
 ) -> RepetitionReport:
     """Measure once, in this process.
+
+    Args:
+        adapter: the engine.
+        request: what it loads.
+        plan: how to measure.
+        emit: is told how far it is.
+        live: what the sampler knows of the device; ``None`` where nobody judges it.
 
     Raises:
         RunFailure: the model does not load or does not run.
@@ -117,6 +129,8 @@ def repeat(
     sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
     begin = perf_counter()
     plan = _after_loading(plan, begin - began)
+    if live is not None:
+        live.begin_load()
     warmup, steady = _warm_up(loaded, plan, emit)
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
@@ -129,6 +143,9 @@ def repeat(
             seconds=plan.budget_seconds - warmup_seconds,
             sentinel=sentinel,
             tell=_teller(plan, emit),
+            load_began_ns=int(begin * 1e9),
+            device=live.read if live is not None else None,
+            tell_settling=lambda stamps: emit(_settling(plan, stamps)),
         )
     )
     part.recording.save(plan.samples_path)
@@ -177,6 +194,18 @@ def _teller(plan: Plan, emit: Emit) -> Callable[[float, int, float | None], None
         )
 
     return tell
+
+
+def _settling(plan: Plan, stamps: Stamps) -> ProgressEvent:
+    """The plan's time is over and the device is waited for; how long that takes nobody knows."""
+    return ProgressEvent(
+        phase=Phase.SETTLING,
+        fraction=(plan.index + 1) / plan.repetitions,
+        repetition=plan.index,
+        repetitions=plan.repetitions,
+        iterations=len(stamps),
+        p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
+    )
 
 
 def _at(phase: Phase, plan: Plan, inside: float = 0.0) -> ProgressEvent:

@@ -35,6 +35,7 @@ from profiler.overhead.plan import OverheadMeasured, OverheadPlan
 from profiler.plan import LEAST_SHARE, MEMORY_CALLS
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
+from profiler.spec import Scenario
 from profiler.worker_process import (
     OnProgress,
     RunCancelled,
@@ -46,6 +47,8 @@ __all__ = ["OnProgress", "measure", "measure_overhead", "new_work_dir", "run_wor
 
 # The search for a rate has many trials; the other repetitions measure one rate.
 SEARCH_SHARE = 0.6
+# Of what is left of the run's deadline, the wait for a device takes no more than this.
+SETTLE_SHARE = 0.8
 
 Order = Callable[[Sequence[int], int], list[tuple[int, int]]]
 Told = TypeVar("Told")
@@ -120,20 +123,24 @@ class _Run:
         if self._prepared is None:
             return
         spec = self.request.spec
+        budget = self._budget()
         answer = self._guarded(
             Repeat(
                 request=self.request,
                 prepared=self._prepared,
                 index=index,
                 position=position,
-                budget_seconds=self._budget(),
+                budget_seconds=budget,
                 least_seconds=LEAST_SHARE * spec.max_time_seconds / spec.repetitions,
+                settle_seconds=self._settle_limit(),
                 server_rate_per_second=self._server_rate(),
             )
         )
         if isinstance(answer, Repeated):
             self._repeated.append(answer)
-            self._used_seconds += answer.seconds
+            # What was waited for the device beyond its budget is not taken from the others.
+            waits = spec.scenario is Scenario.SUSTAINED
+            self._used_seconds += min(answer.seconds, budget) if waits else answer.seconds
             if answer.spent:
                 self._workers.end(self._kind)
 
@@ -152,6 +159,17 @@ class _Run:
             (f.load_seconds + MEMORY_CALLS * f.first_inference_seconds for f in figures),
             default=0.0,
         )
+
+    def _settle_limit(self) -> float:
+        """Seconds in all that the next repetition may wait for its device.
+
+        Measured and unsettled is better than ended by the deadline without a figure.
+        """
+        spec = self.request.spec
+        if spec.scenario is not Scenario.SUSTAINED:
+            return 0.0
+        left = SETTLE_SHARE * max(0.0, self._left_seconds)
+        return min(spec.settle_seconds, left / (spec.repetitions - len(self._repeated)))
 
     @property
     def _searches(self) -> bool:

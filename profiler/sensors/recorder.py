@@ -8,6 +8,7 @@ stored anywhere and has no version.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -47,6 +48,12 @@ class _Column:
             self.seconds.append(reading.seconds)
             self.values.append(reading.value)
 
+    def series(self, channel: Channel, since: float) -> Series:
+        first = bisect_left(self.seconds, since)
+        # Copies: an array whose memory is looked at cannot grow.
+        seconds, values = np.array(self.seconds[first:]), np.array(self.values[first:])
+        return Series(channel, seconds, values, self.failed, self.error)
+
 
 class Recorder:
     """Keeps readings by channel; a failed one is counted and never stored as a value."""
@@ -58,6 +65,12 @@ class Recorder:
     def add(self, readings: Iterable[Reading]) -> None:
         for reading in readings:
             self._columns[reading.channel].add(reading)
+
+    def recent(self, since: float) -> tuple[Series, ...]:
+        """The readings from ``since`` on, of every channel, copied."""
+        return tuple(
+            self._columns[channel.key].series(channel, since) for channel in self._channels
+        )
 
     @property
     def readings(self) -> int:

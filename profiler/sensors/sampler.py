@@ -25,7 +25,7 @@ from profiler.process import die_with_parent
 from profiler.sensors.discover import open_sources
 from profiler.sensors.discover import select as select_sources
 from profiler.sensors.recorder import decode
-from profiler.sensors.sampling import Sampling, sampler_cpus
+from profiler.sensors.sampling import Sampling, Watch, sampler_cpus
 from profiler.sensors.trace import Trace
 
 __all__ = ["Sampler", "Trace"]
@@ -60,6 +60,7 @@ class Sampler:
         only: tuple[str, ...] | None = None,
         workload_cpus: Collection[int] = (),
         root: Path = Path("/"),
+        watch: Watch | None = None,
     ) -> Sampler:
         """Fork the sampler and return at once. To be called while this process has one thread.
 
@@ -69,6 +70,7 @@ class Sampler:
             workload_cpus: where the measured work runs. The sampler keeps off them where the
                 machine has more than two CPUs and leaves it others; empty when not known.
             root: of the filesystem that the sources read.
+            watch: is shown the readings while they come, in the sampler's process.
 
         Raises:
             InputError: ``hertz`` is out of range, or a source's name is unknown.
@@ -79,7 +81,7 @@ class Sampler:
                 "sample_hertz", hertz, "is no rate", f"Give one above 0, up to {MAX_HERTZ:g}."
             )
         select_sources(only)
-        return cls.fork(lambda result: _sample(root, only, hertz, workload_cpus, result))
+        return cls.fork(lambda result: _sample(root, only, hertz, workload_cpus, watch, result))
 
     @classmethod
     def fork(cls, body: Body) -> Sampler:
@@ -219,11 +221,12 @@ def _sample(
     only: tuple[str, ...] | None,
     hertz: float,
     workload_cpus: Collection[int],
+    watch: Watch | None,
     result: int,
 ) -> bytes:
     os.sched_setaffinity(0, sampler_cpus(os.sched_getaffinity(0), workload_cpus))
     sources, absent = open_sources(root, only)
-    sampling = Sampling(sources, hertz)
+    sampling = Sampling(sources, hertz, watch=watch)
     sampling.run(_asked_to_stop, lambda: _write(result, _READY))
     return sampling.recorder.encode(absent, sampling.report())
 

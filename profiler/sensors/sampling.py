@@ -11,11 +11,18 @@ from profiler.result import SamplerReport
 from profiler.sensors.base import Quantity, Source
 from profiler.sensors.recorder import Recorder
 from profiler.sensors.schedule import Schedule
+from profiler.sensors.trace import Series
 
 # These change within seconds at the fastest, and some drivers take milliseconds to tell them.
 SLOW = frozenset({Quantity.TEMPERATURE, Quantity.MEMORY_TOTAL})
 FAST = frozenset(Quantity) - SLOW
 SLOW_PERIOD_SECONDS = 1.0
+
+# What a watch is shown of the past.
+RECENT_SECONDS = 120.0
+
+# Is given what makes the recent readings, and the time. It runs between two ticks: be quick.
+Watch = Callable[[Callable[[], Sequence[Series]], float], None]
 
 # Off the workload's CPUs only where there are more than two.
 _MIN_CPUS_TO_MOVE = 3
@@ -36,15 +43,21 @@ class Sampling:
         sources: open; read in this order at every tick.
         hertz: ticks per second.
         clock: seconds, monotonic.
+        watch: is shown the readings after every tick.
     """
 
     def __init__(
-        self, sources: Sequence[Source], hertz: float, clock: Callable[[], float] = perf_counter
+        self,
+        sources: Sequence[Source],
+        hertz: float,
+        clock: Callable[[], float] = perf_counter,
+        watch: Watch | None = None,
     ) -> None:
         self.recorder = Recorder([c for source in sources for c in source.channels])
         self.schedule = Schedule(clock(), 1 / hertz)
         self._sources = tuple(sources)
         self._clock = clock
+        self._watch = watch
         self._slow_due = -math.inf
 
     def run(self, stopped: Callable[[float], bool], ready: Callable[[], None]) -> None:
@@ -71,6 +84,8 @@ class Sampling:
             self._read(None)
         else:
             self._read(FAST)
+        if self._watch is not None:
+            self._watch(lambda: self.recorder.recent(now - RECENT_SECONDS), now)
 
     def report(self) -> SamplerReport:
         """What was read and what it cost this process so far."""
