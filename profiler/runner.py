@@ -113,8 +113,10 @@ class Runner:
         # Forked before the repetition, and not a part of it.
         hertz = request.spec.sample_hertz
         live = LiveState() if hertz and request.spec.scenario is Scenario.SUSTAINED else None
+        # Its children may run where this process may.
+        cpus = os.sched_getaffinity(0)
         watch = Judge(live) if live is not None else None
-        sampler = Sampler.start(hertz=hertz, watch=watch) if hertz else None
+        sampler = Sampler.start(hertz=hertz, workload_cpus=cpus, watch=watch) if hertz else None
         try:
             report = self._in_fresh_process(command, live)
         finally:

@@ -82,23 +82,32 @@ class Recorder:
         """How many reads gave none."""
         return sum(column.failed for column in self._columns.values())
 
-    def encode(self, absent: Sequence[AbsentSource], report: SamplerReport) -> bytes:
-        """The recording as it goes over the pipe."""
-        columns = [self._columns[channel.key] for channel in self._channels]
-        header = _Header(
-            channels=self._channels,
-            readings=tuple(len(c.values) for c in columns),
-            failed=tuple(c.failed for c in columns),
-            errors=tuple(c.error for c in columns),
-            absent=tuple(absent),
-            report=report,
-        )
-        body = b"".join(c.seconds.tobytes() + c.values.tobytes() for c in columns)
-        return header.model_dump_json().encode() + b"\n" + body
+    @property
+    def columns(self) -> list[tuple[Channel, _Column]]:
+        """What was recorded, by channel."""
+        return [(channel, self._columns[channel.key]) for channel in self._channels]
+
+
+def encode(
+    recorders: Sequence[Recorder], absent: Sequence[AbsentSource], report: SamplerReport
+) -> bytes:
+    """The recording of all as it goes over the pipe."""
+    channels = [channel for recorder in recorders for channel, _ in recorder.columns]
+    columns = [column for recorder in recorders for _, column in recorder.columns]
+    header = _Header(
+        channels=tuple(channels),
+        readings=tuple(len(c.values) for c in columns),
+        failed=tuple(c.failed for c in columns),
+        errors=tuple(c.error for c in columns),
+        absent=tuple(absent),
+        report=report,
+    )
+    body = b"".join(c.seconds.tobytes() + c.values.tobytes() for c in columns)
+    return header.model_dump_json().encode() + b"\n" + body
 
 
 def decode(raw: bytes) -> Trace:
-    """The trace in what ``Recorder.encode`` gave.
+    """The trace in what ``encode`` gave.
 
     Raises:
         ValueError: bytes are missing or are something else.

@@ -1,0 +1,45 @@
+"""How often what is read: by quantity, and no faster than a source is worth asking."""
+
+from __future__ import annotations
+
+from profiler.sensors.base import Channel, Quantity
+from profiler.sensors.rapl import RAPL
+from profiler.sensors.system import SYSTEM
+
+# These change within seconds at the fastest, and some drivers take milliseconds to tell them.
+# By value: a quantity that this version does not know is not slow.
+_SLOW_VALUES = frozenset(
+    {
+        "temperature_celsius",
+        "memory_total_bytes",
+        "memory_peak_bytes",
+        "power_limit_watts",
+        "cooling_ratio",
+    }
+)
+SLOW = frozenset(quantity for quantity in Quantity if quantity.value in _SLOW_VALUES)
+FAST = frozenset(Quantity) - SLOW
+SLOW_PERIOD_SECONDS = 1.0
+
+# Readings per second at most, by source. NVML's counters change every 20 to 100 ms, and each call
+# goes through the kernel's driver; an INA3221 is on a shared I2C bus. A Pi's firmware is asked by
+# another process each time; a battery's controller has a new value every few seconds.
+MAX_HERTZ = {"nvml": 20.0, "jetson": 20.0, "ina3221": 20.0, "rpi": 1.0, "battery": 1.0}
+
+# Sources whose reads never wait for hardware: procfs is the kernel's own memory, and RAPL's
+# registers are the CPU's. All others are drivers that may hang on a bus, a firmware or a network.
+NEVER_BLOCK = frozenset({SYSTEM, RAPL})
+
+
+def period_seconds(source: str, channels: tuple[Channel, ...], hertz: float) -> float:
+    """Seconds between two reads of a source.
+
+    Args:
+        source: its name.
+        channels: what it has; with slow quantities only it is read at their rate.
+        hertz: what was asked for.
+    """
+    fastest = 1 / min(hertz, MAX_HERTZ.get(source, hertz))
+    if all(channel.quantity in SLOW for channel in channels):
+        return max(fastest, SLOW_PERIOD_SECONDS)
+    return fastest
