@@ -6,8 +6,8 @@ Schema history
 2  intervals over repetitions; ``stop``, ``contention``, ``latency_undisturbed``, ``sentinel``,
    ``preflight``, ``tuning``, ``latency_device``, ``overhead``, ``order_seed``, and a field for each
    scenario. What version 1 has is unchanged, so its results are still read. Optional, since then:
-   ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``, and what the sampler did
-   by source.
+   ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``, and what the sampler
+   did by source.
 """
 
 from __future__ import annotations
