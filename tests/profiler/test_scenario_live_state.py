@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from profiler.scenarios.live_state import (
 from profiler.scenarios.settling import HOLD_SECONDS
 from profiler.scenarios.waiting import Waited
 from profiler.sensors.base import Channel, Quantity
+from profiler.sensors.sampler import Sampler
 from profiler.sensors.trace import Series
 
 HEAT = Channel(source="s", label="l", quantity=Quantity.TEMPERATURE)
@@ -222,3 +225,37 @@ def test_what_nobody_can_tell_is_not_waited_for() -> None:
     assert not states(None).look(0)
     assert not Waited(None).look(0)
     assert not Waited(lambda: None).look(0)
+
+
+TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
+DEADLINE_SECONDS = 60.0
+
+
+def verdict_of(only: tuple[str, ...], tree: str) -> DeviceState:
+    """What a real sampler says of a recorded device once there is load."""
+    live = LiveState()
+    sampler = Sampler.start(only=only, root=TREES / tree, watch=Judge(live))
+    try:
+        assert sampler.wait_ready(DEADLINE_SECONDS)
+        live.begin_load()
+        end = time.monotonic() + DEADLINE_SECONDS
+        while (found := live.read()) is None:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    finally:
+        sampler.stop(DEADLINE_SECONDS)
+    return found
+
+
+def test_a_real_sampler_tells_what_is_still_waited_for() -> None:
+    found = verdict_of(("system", "thermal"), "intel-desktop")
+    assert not found.settled
+    assert found.unknown is None
+    # A source with a thread of its own is among those that are judged.
+    assert any(word.startswith("thermal/") for word in found.waiting_for)
+    assert all("was not read for" in word for word in found.waiting_for)
+
+
+def test_a_real_sampler_without_clocks_and_thermometers_says_so() -> None:
+    found = verdict_of(("rapl",), "intel-desktop")
+    assert found.unknown == "no clock and no temperature can be read here"
