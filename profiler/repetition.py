@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter, perf_counter_ns
+from typing import NamedTuple
 
 from profiler import timed_part
 from profiler.blocks import BLOCK_NS
@@ -116,16 +117,9 @@ def repeat(
     Raises:
         RunFailure: the model does not load or does not run.
     """
-    began = before_load = perf_counter()
+    began = perf_counter()
     emit(_at(Phase.LOADING, plan))
-    loaded = adapter.load(request)
-    load_seconds = perf_counter() - before_load
-    first_seconds = _first_call(loaded)
-    overhead = clock_overhead_ns()
-    # A collection in mid-iteration would be charged to the model; what exists now is left alone.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    loaded, cold = _load(adapter, request)
     sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
     begin = perf_counter()
     plan = _after_loading(plan, begin - began)
@@ -152,8 +146,8 @@ def repeat(
     return RepetitionReport(
         figures=RepetitionFigures(
             index=plan.index,
-            load_seconds=load_seconds,
-            first_inference_seconds=first_seconds,
+            load_seconds=cold.load_seconds,
+            first_inference_seconds=cold.first_seconds,
             warmup_iterations=len(warmup),
             warmup_seconds=warmup_seconds,
             iterations=part.iterations,
@@ -163,12 +157,33 @@ def repeat(
         facts=_facts(loaded),
         steady=steady,
         converged=part.converged,
-        clock_overhead_seconds=overhead / 1e9,
+        clock_overhead_seconds=cold.clock_overhead_ns / 1e9,
         sentinel_kind=sentinel.kind if sentinel else None,
         measured_seconds=perf_counter() - begin,
         offline=part.offline,
         search=part.search,
     )
+
+
+class _Cold(NamedTuple):
+    """What is measured before the model is warm."""
+
+    load_seconds: float
+    first_seconds: float
+    clock_overhead_ns: float
+
+
+def _load(adapter: RuntimeAdapter, request: LoadRequest) -> tuple[LoadedModel, _Cold]:
+    """The model after its first call, and nothing left for the garbage collector."""
+    before = perf_counter()
+    loaded = adapter.load(request)
+    load_seconds = perf_counter() - before
+    cold = _Cold(load_seconds, _first_call(loaded), clock_overhead_ns())
+    # A collection in mid-iteration would be charged to the model; what exists now is left alone.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    return loaded, cold
 
 
 def _after_loading(plan: Plan, seconds: float) -> Plan:

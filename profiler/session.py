@@ -35,6 +35,7 @@ from profiler.overhead.plan import OverheadMeasured, OverheadPlan
 from profiler.plan import LEAST_SHARE, MEMORY_CALLS
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
+from profiler.scenarios.limit import limit_seconds
 from profiler.spec import Scenario
 from profiler.worker_process import (
     OnProgress,
@@ -47,8 +48,6 @@ __all__ = ["OnProgress", "measure", "measure_overhead", "new_work_dir", "run_wor
 
 # The search for a rate has many trials; the other repetitions measure one rate.
 SEARCH_SHARE = 0.6
-# Of what is left of the run's deadline, the wait for a device takes no more than this.
-SETTLE_SHARE = 0.8
 
 Order = Callable[[Sequence[int], int], list[tuple[int, int]]]
 Told = TypeVar("Told")
@@ -132,7 +131,9 @@ class _Run:
                 position=position,
                 budget_seconds=budget,
                 least_seconds=LEAST_SHARE * spec.max_time_seconds / spec.repetitions,
-                settle_seconds=self._settle_limit(),
+                settle_seconds=limit_seconds(
+                    spec, self._left_seconds, spec.repetitions - len(self._repeated)
+                ),
                 server_rate_per_second=self._server_rate(),
             )
         )
@@ -159,17 +160,6 @@ class _Run:
             (f.load_seconds + MEMORY_CALLS * f.first_inference_seconds for f in figures),
             default=0.0,
         )
-
-    def _settle_limit(self) -> float:
-        """Seconds in all that the next repetition may wait for its device.
-
-        Measured and unsettled is better than ended by the deadline without a figure.
-        """
-        spec = self.request.spec
-        if spec.scenario is not Scenario.SUSTAINED:
-            return 0.0
-        left = SETTLE_SHARE * max(0.0, self._left_seconds)
-        return min(spec.settle_seconds, left / (spec.repetitions - len(self._repeated)))
 
     @property
     def _searches(self) -> bool:
