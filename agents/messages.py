@@ -183,6 +183,7 @@ class JobRequest(Frozen):
     stop: StopSpec = StopSpec()
     repetitions: int = Field(default=5, ge=1, le=100)
     max_time_seconds: float = Field(default=10.0, gt=0, le=86_400)
+    settle_seconds: float = Field(default=600.0, ge=0, le=86_400)
     timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     seed: int = Field(default=0, ge=0, le=2**63 - 1)

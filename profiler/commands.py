@@ -58,6 +58,7 @@ class Repeat(Frozen):
     Attributes:
         budget_seconds: for loading, warm-up and timed iterations.
         least_seconds: for warm-up and timed iterations, however long the loading took.
+        settle_seconds: for how long ``sustained`` may go on in all until the device has settled.
         position: among the repetitions of all runs that take turns.
         server_rate_per_second: what the first repetition's search has found.
     """
@@ -69,6 +70,7 @@ class Repeat(Frozen):
     position: int
     budget_seconds: float
     least_seconds: float
+    settle_seconds: float = 0.0
     server_rate_per_second: float | None = None
 
 

@@ -27,6 +27,7 @@ class Phase(StrEnum):
     LOADING = "loading"
     WARMUP = "warmup"
     MEASURING = "measuring"
+    SETTLING = "settling"
     MEMORY = "memory"
     DONE = "done"
 

@@ -100,7 +100,7 @@ def device_not_settled(detail: str) -> Flag:
     return Flag(
         name="not_steady",
         detail=f"the device had not settled at the end: {detail}",
-        advice="raise --max-time: clocks or temperatures were still on their way",
+        advice="raise --settle-time and --timeout: clocks or temperatures were still on their way",
     )
 
 

@@ -22,6 +22,8 @@ class Plan(Frozen):
     Attributes:
         budget_seconds: for loading, warm-up and timed iterations.
         least_seconds: for warm-up and timed iterations, however long the loading took.
+        settle_seconds: for how long ``sustained`` may go on in all, from its first call, until the
+            device has settled; not shorter than the budget.
         server_rate_per_second: what another repetition's search has found; it is offered here.
         samples_path: gets the raw data.
         position: among the repetitions of all configurations that are measured together.
@@ -31,6 +33,7 @@ class Plan(Frozen):
     repetitions: int
     budget_seconds: float
     least_seconds: float = Field(gt=0)
+    settle_seconds: float = 0.0
     warmup: WarmupSpec
     stop: StopSpec = StopSpec()
     sentinel: bool = True

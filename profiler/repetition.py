@@ -6,6 +6,7 @@ import gc
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter, perf_counter_ns
+from typing import NamedTuple
 
 from profiler import timed_part
 from profiler.blocks import BLOCK_NS
@@ -15,6 +16,7 @@ from profiler.memory import read_host_memory, reset_peak
 from profiler.plan import MEMORY_CALLS, LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, Memory, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
+from profiler.scenarios.live_state import LiveState
 from profiler.sentinel import ConvolutionWork, Sentinel
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
 from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_moving, is_steady
@@ -97,26 +99,32 @@ def _warmup_progress(plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent
 
 
 def repeat(
-    adapter: RuntimeAdapter, request: LoadRequest, plan: Plan, emit: Emit
+    adapter: RuntimeAdapter,
+    request: LoadRequest,
+    plan: Plan,
+    emit: Emit,
+    live: LiveState | None = None,
 ) -> RepetitionReport:
     """Measure once, in this process.
+
+    Args:
+        adapter: the engine.
+        request: what it loads.
+        plan: how to measure.
+        emit: is told how far it is.
+        live: what the sampler knows of the device; ``None`` where nobody judges it.
 
     Raises:
         RunFailure: the model does not load or does not run.
     """
-    began = before_load = perf_counter()
+    began = perf_counter()
     emit(_at(Phase.LOADING, plan))
-    loaded = adapter.load(request)
-    load_seconds = perf_counter() - before_load
-    first_seconds = _first_call(loaded)
-    overhead = clock_overhead_ns()
-    # A collection in mid-iteration would be charged to the model; what exists now is left alone.
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    loaded, cold = _load(adapter, request)
     sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
     begin = perf_counter()
     plan = _after_loading(plan, begin - began)
+    if live is not None:
+        live.begin_load()
     warmup, steady = _warm_up(loaded, plan, emit)
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
@@ -129,14 +137,17 @@ def repeat(
             seconds=plan.budget_seconds - warmup_seconds,
             sentinel=sentinel,
             tell=_teller(plan, emit),
+            load_began_ns=int(begin * 1e9),
+            device=live.read if live is not None else None,
+            tell_settling=lambda stamps: emit(_settling(plan, stamps)),
         )
     )
     part.recording.save(plan.samples_path)
     return RepetitionReport(
         figures=RepetitionFigures(
             index=plan.index,
-            load_seconds=load_seconds,
-            first_inference_seconds=first_seconds,
+            load_seconds=cold.load_seconds,
+            first_inference_seconds=cold.first_seconds,
             warmup_iterations=len(warmup),
             warmup_seconds=warmup_seconds,
             iterations=part.iterations,
@@ -146,12 +157,33 @@ def repeat(
         facts=_facts(loaded),
         steady=steady,
         converged=part.converged,
-        clock_overhead_seconds=overhead / 1e9,
+        clock_overhead_seconds=cold.clock_overhead_ns / 1e9,
         sentinel_kind=sentinel.kind if sentinel else None,
         measured_seconds=perf_counter() - begin,
         offline=part.offline,
         search=part.search,
     )
+
+
+class _Cold(NamedTuple):
+    """What is measured before the model is warm."""
+
+    load_seconds: float
+    first_seconds: float
+    clock_overhead_ns: float
+
+
+def _load(adapter: RuntimeAdapter, request: LoadRequest) -> tuple[LoadedModel, _Cold]:
+    """The model after its first call, and nothing left for the garbage collector."""
+    before = perf_counter()
+    loaded = adapter.load(request)
+    load_seconds = perf_counter() - before
+    cold = _Cold(load_seconds, _first_call(loaded), clock_overhead_ns())
+    # A collection in mid-iteration would be charged to the model; what exists now is left alone.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    return loaded, cold
 
 
 def _after_loading(plan: Plan, seconds: float) -> Plan:
@@ -177,6 +209,18 @@ def _teller(plan: Plan, emit: Emit) -> Callable[[float, int, float | None], None
         )
 
     return tell
+
+
+def _settling(plan: Plan, stamps: Stamps) -> ProgressEvent:
+    """The plan's time is over and the device is waited for; how long that takes nobody knows."""
+    return ProgressEvent(
+        phase=Phase.SETTLING,
+        fraction=(plan.index + 1) / plan.repetitions,
+        repetition=plan.index,
+        repetitions=plan.repetitions,
+        iterations=len(stamps),
+        p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
+    )
 
 
 def _at(phase: Phase, plan: Plan, inside: float = 0.0) -> ProgressEvent:

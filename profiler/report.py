@@ -146,8 +146,12 @@ def _over_time(found: SustainedReport) -> str:
         return f"no slow-down can be told: {found.slowdown_reason}"
     text = f"the last tenth took {_bounded(slowdown, '{:.3g}'.format)} times as long as the first"
     if found.settled_after_seconds is None:
-        return f"{text}; {found.settled_reason}"
-    return f"{text}; settled after {units.seconds(found.settled_after_seconds)}"
+        text = f"{text}; {found.settled_reason}"
+    else:
+        text = f"{text}; settled after {units.seconds(found.settled_after_seconds)}"
+    if found.device_settled_after_seconds is None:
+        return text
+    return f"{text}, the device after {units.seconds(found.device_settled_after_seconds)}"
 
 
 def fastest_sentence(results: Sequence[RunResult]) -> str:

@@ -5,7 +5,9 @@ Schema history
 1  first version
 2  intervals over repetitions; ``stop``, ``contention``, ``latency_undisturbed``, ``sentinel``,
    ``preflight``, ``tuning``, ``latency_device``, ``overhead``, ``order_seed``, and a field for each
-   scenario. What version 1 has is unchanged, so its results are still read.
+   scenario. What version 1 has is unchanged, so its results are still read. Optional, since then:
+   ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``, and what the sampler
+   did by source.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from profiler.results.scenarios import (
     SustainedReport,
     Throughput,
 )
-from profiler.results.sensors import AbsentSource, SamplerReport
+from profiler.results.sensors import AbsentSource, SamplerReport, SourceReport
 from profiler.results.tuning import KnobName, TuneReport, TuneSetting
 
 __all__ = [
@@ -73,6 +75,7 @@ __all__ = [
     "Sentinel",
     "ServerReport",
     "ServerTrial",
+    "SourceReport",
     "StartMethod",
     "StopReport",
     "SustainedReport",

@@ -35,10 +35,11 @@ from profiler.repetition import measure_memory, repeat
 from profiler.result import Memory, StartMethod
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
+from profiler.scenarios.live_state import Judge, LiveState
 from profiler.sensors import trace_file
 from profiler.sensors.sampler import Sampler
 from profiler.sensors.site import HERE, Site
-from profiler.spec import Runtime
+from profiler.spec import Runtime, Scenario
 from profiler.summary import samples_path, summarise, trace_path
 
 Emit = Callable[[ProgressEvent], None]
@@ -112,9 +113,11 @@ class Runner:
         before = read_cpu_times()
         # Forked before the repetition, and not a part of it.
         hertz = request.spec.sample_hertz
-        sampler = _sampler(request, hertz) if hertz else None
+        live = LiveState() if hertz and request.spec.scenario is Scenario.SUSTAINED else None
+        watch = Judge(live) if live is not None else None
+        sampler = _sampler(request, hertz, watch) if hertz else None
         try:
-            report = self._in_fresh_process(command)
+            report = self._in_fresh_process(command, live)
         finally:
             if sampler is not None:
                 trace_file.save(sampler.stop(), trace_path(request.work_dir, command.index))
@@ -125,19 +128,19 @@ class Runner:
             spent=self.spent,
         )
 
-    def _in_fresh_process(self, command: Repeat) -> RepetitionReport:
+    def _in_fresh_process(self, command: Repeat, live: LiveState | None) -> RepetitionReport:
         engine = self._engine(command.request.spec.runtime)
         load = _load_request(command.request, command.prepared)
         plan = _plan(command)
         if engine.forkable:
             return call_in_child(
-                lambda: repeat(engine, load, plan, self._emit),
+                lambda: repeat(engine, load, plan, self._emit, live),
                 RepetitionReport,
                 f"repetition {command.index + 1}",
             )
         # This process is as fresh as one can be, once; then another one must take its place.
         self.spent = True
-        report = repeat(engine, load, plan, self._emit)
+        report = repeat(engine, load, plan, self._emit, live)
         figures = report.figures.model_copy(update={"start_method": StartMethod.SPAWN})
         return report.model_copy(update={"figures": figures})
 
@@ -178,9 +181,15 @@ class Runner:
         return ResultEvent(result=summarise(command, version))
 
 
-def _sampler(request: WorkerRequest, hertz: float) -> Sampler:
-    site = Site.at(HERE, request.sensors.meters)
-    return Sampler.start(hertz=hertz, only=request.sensors.only, root=site)
+def _sampler(request: WorkerRequest, hertz: float, watch: Judge | None = None) -> Sampler:
+    return Sampler.start(
+        hertz=hertz,
+        only=request.sensors.only,
+        # A repetition may run where this process may.
+        workload_cpus=os.sched_getaffinity(0),
+        root=Site.at(HERE, request.sensors.meters),
+        watch=watch,
+    )
 
 
 def _convert(request: WorkerRequest) -> Converted:
@@ -229,6 +238,7 @@ def _plan(command: Repeat) -> Plan:
         repetitions=spec.repetitions,
         budget_seconds=command.budget_seconds,
         least_seconds=command.least_seconds,
+        settle_seconds=command.settle_seconds,
         warmup=spec.warmup,
         stop=spec.stop,
         sentinel=spec.sentinel,

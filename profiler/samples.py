@@ -1,8 +1,8 @@
 """Raw data of a run: kept as measured, so that every statistic can be computed again.
 
-A file holds up to three tables of columns: the iterations, the blocks in which they were timed with
-what the kernel counted meanwhile, and the slices of the sentinel. Files of the first version hold
-iterations only.
+A file holds up to four tables of columns: the iterations, the blocks in which they were timed with
+what the kernel counted meanwhile, the slices of the sentinel, and what the sampler read. Files of
+the first version hold iterations only.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from profiler.contention import Counters
+from profiler.trace_samples import TraceSamples
 
 FILE_NAME = "iterations.npz"
 
@@ -288,9 +289,11 @@ class Recording:
     iterations: Iterations
     blocks: Blocks
     slices: SentinelSlices
+    trace: TraceSamples = field(default_factory=TraceSamples.empty)
 
     @classmethod
     def concatenate(cls, parts: Sequence[Recording]) -> Recording:
+        """Of a run's repetitions; their traces are joined from the sampler's own files."""
         return cls(
             Iterations.concatenate([part.iterations for part in parts]),
             Blocks.concatenate([part.blocks for part in parts]),
@@ -302,6 +305,7 @@ class Recording:
         for table in (self.iterations, self.blocks, self.slices):
             for name, column in table.columns().items():
                 columns[f"{table.PREFIX}{name}"] = column
+        columns.update(self.trace.columns())
         with path.open("wb") as file:
             np.savez(file, **columns)
 
@@ -320,6 +324,8 @@ class Recording:
         for table in (Iterations, Blocks, SentinelSlices):
             source.seek(0)
             parts.append(table.load(source))
+        source.seek(0)
+        parts.append(_guarded(source, TraceSamples.from_columns))
         return cls(*parts)
 
 
@@ -330,26 +336,35 @@ _UNREADABLE = (
 )  # fmt: skip
 
 AnyTable = TypeVar("AnyTable", bound=_Table)
+Part = TypeVar("Part")
 
 
 def _read(source: Source, table: type[AnyTable]) -> AnyTable:
-    try:
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                return _load(file, table)
-        return _load(source, table)
-    except _UNREADABLE as error:
-        raise ValueError(f"no iterations are in it: {error}") from error
-
-
-def _load(file: BinaryIO, table: type[AnyTable]) -> AnyTable:
-    data = np.load(file, allow_pickle=False)
-    if not isinstance(data, np.lib.npyio.NpzFile):
-        raise TypeError("an array, not an archive of them")
-    with data:
+    def taken(data: Mapping[str, NDArray[Any]]) -> AnyTable:
         there = {name: f"{table.PREFIX}{name}" for name in table.DTYPES}
         there = {name: key for name, key in there.items() if key in data}
         if table.PREFIX and not there:
             # A file of the first version.
             return table.empty()
         return table.from_columns({name: data[key] for name, key in there.items()})
+
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return _guarded(file, taken)
+    return _guarded(source, taken)
+
+
+def _guarded(file: BinaryIO, take: Callable[[Mapping[str, NDArray[Any]]], Part]) -> Part:
+    """What ``take`` makes of the file's arrays, none of them pickled.
+
+    Raises:
+        ValueError: the file or an array is something else.
+    """
+    try:
+        data = np.load(file, allow_pickle=False)
+        if not isinstance(data, np.lib.npyio.NpzFile):
+            raise TypeError("an array, not an archive of them")
+        with data:
+            return take(data)
+    except _UNREADABLE as error:
+        raise ValueError(f"no iterations are in it: {error}") from error

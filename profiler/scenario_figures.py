@@ -22,7 +22,7 @@ from profiler.result import (
     Throughput,
 )
 from profiler.samples import Iterations, Recording
-from profiler.scenarios import offline, served_file, settling, sustained, trial
+from profiler.scenarios import device_settling, offline, served_file, trial
 from profiler.scenarios.served import Served
 from profiler.sensors.trace import Trace
 from profiler.spec import RunSpec, Scenario
@@ -64,7 +64,7 @@ def figures(
         return _server(command, spec, [served_file.load(path) for path in served_paths])
     found = _closed_loop(command, spec, recording.iterations)
     if spec.scenario is Scenario.SUSTAINED:
-        report = _sustained(recording.iterations, trace)
+        report = device_settling.describe(recording.iterations, trace)
         unsettled = report.device_settled_reason if report.device_settled is False else None
         raised = (flags.device_not_settled(unsettled),) if unsettled else ()
         return found.model_copy(update={"sustained": report, "flags": (*found.flags, *raised)})
@@ -166,23 +166,3 @@ def _server_flags(found: ServerTrial) -> Iterator[Flag]:
         yield flags.overloaded(found.rate_per_second)
     if reason := trial.late(found):
         yield flags.late_start(reason)
-
-
-def _sustained(iterations: Iterations, trace: Trace | None) -> SustainedReport:
-    """Of the repetition that lasted longest: processes that began cool again do not add up."""
-    timed = iterations.timed()
-    counts = np.bincount(timed.repetition)
-    mine = timed.repetition == int(np.argmax(counts))
-    start, latency = timed.start_ns[mine], timed.latency_ns[mine]
-    found = sustained.describe(start, latency)
-    if trace is None:
-        return found.model_copy(update={"device_settled_reason": "the sampler was off"})
-    end = float(start[-1] + latency[-1]) / 1e9
-    # The sampler hands its readings over at the end: whether it had settled is told then.
-    state = settling.settling(trace.series, end, float(start[0]) / 1e9)
-    return found.model_copy(
-        update={
-            "device_settled": None if state.unknown else state.settled,
-            "device_settled_reason": state.unknown or "; ".join(state.waiting_for) or None,
-        }
-    )

@@ -35,6 +35,8 @@ from profiler.overhead.plan import OverheadMeasured, OverheadPlan
 from profiler.plan import LEAST_SHARE, MEMORY_CALLS
 from profiler.pool import Kind, WorkerPool
 from profiler.result import FailureKind, RunError, RunResult, RunStatus
+from profiler.scenarios.limit import limit_seconds
+from profiler.spec import Scenario
 from profiler.worker_process import (
     OnProgress,
     RunCancelled,
@@ -120,20 +122,26 @@ class _Run:
         if self._prepared is None:
             return
         spec = self.request.spec
+        budget = self._budget()
         answer = self._guarded(
             Repeat(
                 request=self.request,
                 prepared=self._prepared,
                 index=index,
                 position=position,
-                budget_seconds=self._budget(),
+                budget_seconds=budget,
                 least_seconds=LEAST_SHARE * spec.max_time_seconds / spec.repetitions,
+                settle_seconds=limit_seconds(
+                    spec, self._left_seconds, spec.repetitions - len(self._repeated)
+                ),
                 server_rate_per_second=self._server_rate(),
             )
         )
         if isinstance(answer, Repeated):
             self._repeated.append(answer)
-            self._used_seconds += answer.seconds
+            # What was waited for the device beyond its budget is not taken from the others.
+            waits = spec.scenario is Scenario.SUSTAINED
+            self._used_seconds += min(answer.seconds, budget) if waits else answer.seconds
             if answer.spent:
                 self._workers.end(self._kind)
 

@@ -210,6 +210,11 @@ class RunSpec(Frozen):
         max_time_seconds: of the run once its engine is imported: loading, warm-up, timed iterations
             and the memory pass, all repetitions together. Where loading takes most of it, each
             repetition still measures for half of its equal share, and the run takes longer.
+            In ``sustained`` all of it is used, and more if need be: see ``settle_seconds``.
+        settle_seconds: ``sustained`` goes on until clocks and temperatures have settled, and stayed
+            so for half a minute, but for no longer than this in each repetition, counted from the
+            begin of its warm-up; 0 never goes beyond ``max_time_seconds``. Nor is there a wait
+            where neither can be read. No other scenario looks at it.
         timeout_seconds: deadline for the whole run, loading included.
         memory_limit_bytes: the worker is ended as ``out_of_memory`` above this resident size.
         sample_hertz: rate of the sampler; 0 turns it off.
@@ -230,6 +235,7 @@ class RunSpec(Frozen):
     stop: StopSpec = StopSpec()
     repetitions: int = Field(default=5, ge=1, le=100)
     max_time_seconds: float = Field(default=10.0, gt=0, le=86_400)
+    settle_seconds: float = Field(default=600.0, ge=0, le=86_400)
     timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     sample_hertz: float = Field(default=10.0, ge=0, le=20)

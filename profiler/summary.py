@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
@@ -33,6 +34,7 @@ from profiler.sensors import trace_file
 from profiler.sensors.trace import Trace
 from profiler.spec import ArtifactRef, RunSpec, Scenario
 from profiler.timed_part import served_path
+from profiler.trace_samples import TraceSamples
 from profiler.tuning.tune import in_force
 
 
@@ -55,8 +57,9 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     request, spec = command.request, command.request.spec
     reports = [each.report for each in command.repeated]
     facts = reports[0].facts
-    recording = _collect(request.work_dir, spec.repetitions)
-    trace = _trace(request.work_dir, spec)
+    traces = _traces(request.work_dir, spec)
+    trace = trace_file.join(traces) if traces else None
+    recording = _collect(request.work_dir, spec.repetitions, traces)
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     on_device, device_reason = _on_device(recording, spec, facts.accelerator)
     calm, calm_reason = _undisturbed(recording, spec)
@@ -132,28 +135,28 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     )
 
 
-def _collect(work_dir: Path, repetitions: int) -> Recording:
-    """Join the repetitions' files into the run's one."""
+def _collect(work_dir: Path, repetitions: int, traces: list[Trace]) -> Recording:
+    """Join the repetitions' files, and what was sampled meanwhile, into the run's one."""
     parts = []
     for index in range(repetitions):
         path = samples_path(work_dir, index)
         parts.append(Recording.load(path))
         path.unlink()
-    recording = Recording.concatenate(parts)
+    recording = replace(Recording.concatenate(parts), trace=TraceSamples.of(traces))
     recording.save(work_dir / FILE_NAME)
     return recording
 
 
-def _trace(work_dir: Path, spec: RunSpec) -> Trace | None:
-    """The repetitions' traces as one; ``None`` with the sampler off."""
+def _traces(work_dir: Path, spec: RunSpec) -> list[Trace]:
+    """One for each repetition; none with the sampler off."""
     if not spec.sample_hertz:
-        return None
+        return []
     parts = []
     for index in range(spec.repetitions):
         path = trace_path(work_dir, index)
         parts.append(trace_file.load(path))
         path.unlink()
-    return trace_file.join(parts)
+    return parts
 
 
 def _served_paths(work_dir: Path, spec: RunSpec) -> list[Path]:

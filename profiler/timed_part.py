@@ -20,8 +20,10 @@ from profiler.result import ServerReport
 from profiler.runtimes.base import LoadedModel
 from profiler.samples import Blocks, Iterations, Recording, SentinelSlices
 from profiler.scenarios import offline, rate_search, served_file, trial
+from profiler.scenarios.live_state import DeviceState
 from profiler.scenarios.served import Served, join
 from profiler.scenarios.server import Server, stretches
+from profiler.scenarios.waiting import Waited
 from profiler.sentinel import Sentinel
 from profiler.spec import Scenario, StopSpec
 from profiler.timing import Stamps
@@ -63,6 +65,9 @@ class Situation:
         warmup: stamps of the lead-in.
         seconds: for the timed part.
         tell: how far it is: share of the seconds, calls so far, their median in seconds.
+        load_began_ns: of ``perf_counter_ns``, when the warm-up began.
+        device: the last verdict on clocks and temperatures; ``None`` where nobody judges them.
+        tell_settling: that the time is over and the device is waited for.
     """
 
     loaded: LoadedModel
@@ -71,6 +76,9 @@ class Situation:
     seconds: float
     sentinel: Sentinel | None
     tell: Callable[[float, int, float | None], None]
+    load_began_ns: int = 0
+    device: Callable[[], DeviceState | None] | None = None
+    tell_settling: Callable[[Stamps], None] = lambda _: None
 
 
 def measure(now: Situation) -> TimedPart:
@@ -81,7 +89,7 @@ def measure(now: Situation) -> TimedPart:
     """
     parts = {
         Scenario.SINGLE_STREAM: _single_stream,
-        Scenario.SUSTAINED: _single_stream,
+        Scenario.SUSTAINED: _sustained,
         Scenario.OFFLINE: _offline,
         Scenario.SERVER: _server,
     }
@@ -120,31 +128,65 @@ class _Enough:
 
 
 def _single_stream(now: Situation) -> TimedPart:
-    blocks = TimedBlocks(
+    blocks = _blocks(now)
+    start = perf_counter_ns()
+    enough = _Enough(now.plan.stop, start)
+
+    def between(stamps: Stamps) -> bool:
+        _tell(now, start, stamps)
+        return enough(stamps)
+
+    blocks.run(max(0.0, now.seconds), between)
+    return _one_by_one(now, blocks, converged=enough.converged)
+
+
+def _sustained(now: Situation) -> TimedPart:
+    """All of the time, since sustained load is about what comes later; then until it settled."""
+    blocks = _blocks(now)
+    start = perf_counter_ns()
+    waited = Waited(now.device)
+
+    def between(stamps: Stamps) -> bool:
+        _tell(now, start, stamps)
+        waited.look(perf_counter_ns())
+        return False
+
+    blocks.run(max(0.0, now.seconds), between)
+    limit_ns = now.load_began_ns + int(now.plan.settle_seconds * 1e9)
+
+    def settled(stamps: Stamps) -> bool:
+        now.tell_settling(stamps)
+        return not waited.look(perf_counter_ns())
+
+    if perf_counter_ns() < limit_ns and waited.look(perf_counter_ns()):
+        blocks.run((limit_ns - perf_counter_ns()) / 1e9, settled)
+    return _one_by_one(now, blocks, converged=False)
+
+
+def _blocks(now: Situation) -> TimedBlocks:
+    return TimedBlocks(
         now.loaded.call,
         now.loaded.synchronize,
         timer=now.loaded.device_timer,
         sentinel=now.sentinel,
         clock=perf_counter_ns,
     )
-    start = perf_counter_ns()
-    enough = _Enough(now.plan.stop, start)
 
-    def between(stamps: Stamps) -> bool:
-        # A block's recent past is enough for a progress bar, and keeps the pause short.
-        recent = median([(b - a) / 1e9 for a, b in stamps[-1000:]])
-        now.tell((stamps[-1][1] - start) / 1e9, len(stamps), recent)
-        # Sustained load is about what comes later: it is never enough before the time is over.
-        return now.plan.scenario is Scenario.SINGLE_STREAM and enough(stamps)
 
-    blocks.run(max(0.0, now.seconds), between)
+def _tell(now: Situation, start_ns: int, stamps: Stamps) -> None:
+    # A block's recent past is enough for a progress bar, and keeps the pause short.
+    recent = median([(b - a) / 1e9 for a, b in stamps[-1000:]])
+    now.tell((stamps[-1][1] - start_ns) / 1e9, len(stamps), recent)
+
+
+def _one_by_one(now: Situation, blocks: TimedBlocks, *, converged: bool) -> TimedPart:
     _closing_edge(now)
     counted = blocks.counted()
     return TimedPart(
         recording=blocks.recording(now.plan.index, now.warmup),
         iterations=len(counted),
         median_seconds=median(b - a for a, b in counted) / 1e9,
-        converged=enough.converged,
+        converged=converged,
     )
 
 

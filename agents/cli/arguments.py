@@ -18,6 +18,13 @@ BatchSizes = Annotated[str, typer.Option(help="Items per iteration.")]
 Threads = Annotated[str | None, typer.Option(help="Threads in an operator. Default: all CPUs.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 MaxTime = Annotated[float, typer.Option(help="Seconds to load, warm up and measure.")]
+SettleTime = Annotated[
+    float,
+    typer.Option(
+        help="For --scenario sustained: it goes on beyond --max-time until clocks and temperatures "
+        "have settled, but for so many seconds in all at most; 0: never."
+    ),
+]
 Repetitions = Annotated[
     int | None,
     typer.Option(help="Fresh processes to measure in. Default: 5; 1 for --scenario sustained."),

@@ -126,6 +126,7 @@ def labels(texts: Iterable[str] | None) -> dict[str, str]:
 # Names of fields where they differ from the option's.
 _OPTION_NAMES = {
     "max_time_seconds": "max-time",
+    "settle_seconds": "settle-time",
     "timeout_seconds": "timeout",
     "memory_limit_bytes": "memory-limit",
     "batch_size": "batch-size",

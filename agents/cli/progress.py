@@ -30,6 +30,7 @@ WORDS = {
     Phase.LOADING: "loading",
     Phase.WARMUP: "warm-up",
     Phase.MEASURING: "measuring",
+    Phase.SETTLING: "measuring until the device has settled",
     Phase.MEMORY: "memory pass",
     Phase.DONE: "done",
 }

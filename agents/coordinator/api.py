@@ -286,7 +286,7 @@ def _add_results(app: FastAPI, coordinator: Coordinator) -> None:
 
     @app.get("/api/v1/runs/{run_id}/{table}", dependencies=[needs()])
     def _raw(run_id: str, table: RawTable) -> FileResponse:
-        """Raw data as Parquet: every iteration, the blocks they were timed in, the sentinel."""
+        """Raw data as Parquet: iterations, the blocks they were timed in, sentinel, sensors."""
         result = coordinator.result(run_id)
         path = coordinator.samples.path(run_id, result.attempt, table)
         if not path.exists():

@@ -75,6 +75,7 @@ def _spec(
             "stop": request.stop,
             "repetitions": request.repetitions,
             "max_time_seconds": request.max_time_seconds,
+            "settle_seconds": request.settle_seconds,
             "timeout_seconds": request.timeout_seconds,
             "memory_limit_bytes": request.memory_limit_bytes,
             "seed": request.seed,

@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 from profiler.base import StrEnum
 from profiler.errors import FleetmarkError
 from profiler.samples import Recording
+from profiler.trace_samples import TraceSamples
 
 
 class RawTable(StrEnum):
-    """What is kept of a run; see ``profiler.samples`` for the columns."""
+    """What is kept of a run; see ``profiler.samples`` and ``trace_samples`` for the columns."""
 
     ITERATIONS = "iterations"
     BLOCKS = "blocks"
     SENTINEL = "sentinel"
+    TRACE = "trace"
 
 
 class SampleStore:
@@ -41,6 +43,8 @@ class SampleStore:
             recording = Recording.load(io.BytesIO(npz))
         except ValueError as error:
             raise FleetmarkError(f"run {run_id} sent unreadable iterations: {error}") from error
+        if recording.trace.names:
+            _write(_trace(recording.trace), self.path(run_id, attempt, RawTable.TRACE))
         for name, table in (
             # The iterations last: where they are, the rest is too.
             (RawTable.BLOCKS, recording.blocks),
@@ -48,6 +52,19 @@ class SampleStore:
             (RawTable.ITERATIONS, recording.iterations),
         ):
             _write(pa.table(table.columns()), self.path(run_id, attempt, name))
+
+
+def _trace(trace: TraceSamples) -> pa.Table:
+    """With the channels by name; a dictionary keeps each name once."""
+    names = pa.array(trace.names, type=pa.string())
+    return pa.table(
+        {
+            "repetition": trace.repetition,
+            "channel": pa.DictionaryArray.from_arrays(pa.array(trace.channel), names),
+            "time_ns": trace.time_ns,
+            "value": trace.value,
+        }
+    )
 
 
 def _write(table: pa.Table, target: Path) -> None:

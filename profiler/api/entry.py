@@ -49,6 +49,7 @@ def profile(
     server: ServerSpec | Mapping[str, Any] | None = None,
     repetitions: int = 5,
     max_time: float = 10.0,
+    settle_time: float = 600.0,
     quick: bool = False,
     timeout: float | None = None,
     memory_limit: float | None = None,
@@ -80,6 +81,8 @@ def profile(
         server: load of the scenario server, such as ``{"rate_per_second": 50}``.
         repetitions: fresh processes to measure in.
         max_time: seconds of loading, warm-up and measuring, all repetitions together.
+        settle_time: the scenario sustained goes on beyond ``max_time`` until clocks and
+            temperatures have settled, but for so many seconds in all at most; 0: never.
         quick: one repetition, in the time that one of several would have.
         timeout: seconds until a worker is ended; by default 600.
         memory_limit: MiB above which a worker is ended.
@@ -94,8 +97,9 @@ def profile(
     asked = Options(
         runtime=runtime, precision=precision, accelerator=accelerator, batch_size=batch_size,
         threads=threads, resolution=resolution, scenario=scenario, server=server,
-        repetitions=repetitions, max_time=max_time, quick=quick, timeout=timeout,
-        memory_limit=memory_limit, seed=seed, worker_python=worker_python,
+        repetitions=repetitions, max_time=max_time, settle_time=settle_time,
+        quick=quick, timeout=timeout, memory_limit=memory_limit, seed=seed,
+        worker_python=worker_python,
     )  # fmt: skip
     try:
         prepared = _prepare(model, inputs, asked)

@@ -41,6 +41,7 @@ class Options:
     server: ServerSpec | Mapping[str, Any] | None
     repetitions: int
     max_time: float
+    settle_time: float
     quick: bool
     timeout: float | None
     memory_limit: float | None
@@ -75,6 +76,7 @@ class Options:
                     "server": self.server,
                     "repetitions": self.repetitions,
                     "max_time_seconds": self.max_time,
+                    "settle_seconds": self.settle_time,
                     "timeout_seconds": TIMEOUT_SECONDS if self.timeout is None else self.timeout,
                     "memory_limit_bytes": self._memory_limit(),
                     "seed": self.seed,

@@ -96,7 +96,12 @@ def _sustained(result: RunResult) -> list[Figure]:
     note = why_not if settled is None else f"settled after {units.seconds(settled)}"
     slowdown = found.slowdown
     shown = units.NOTHING if slowdown is None else f"{slowdown.value:.3g}"
-    return [Figure("slow-down, last tenth over first", shown, found.slowdown_reason or note)]
+    rows = [Figure("slow-down, last tenth over first", shown, found.slowdown_reason or note)]
+    latency, why = found.settled_latency, found.settled_latency_reason
+    name = "p50, device settled"
+    if latency is None:
+        return [*rows, Figure(name, units.NOTHING, why or "")]
+    return [*rows, _timed(name, latency.p50, latency.p50_reason)]
 
 
 def _cost(result: RunResult) -> list[Figure]:

@@ -8,6 +8,7 @@ The cost passes when the *upper* 95 % bound is below 1 %, not when it fails to b
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -87,7 +88,7 @@ def measure_overhead(
     draw = random.Random(plan.seed)  # noqa: S311 - an order of measurement, not a secret
     with ExitStack() as stack:
         # Forked before the model is loaded, as in a run; and held still until its first round.
-        sampler = Sampler.start(hertz=plan.hertz)
+        sampler = Sampler.start(hertz=plan.hertz, workload_cpus=os.sched_getaffinity(0))
         stack.callback(sampler.stop)
         sampler.wait_ready(READY_SECONDS)
         paused = {Subject.SAMPLER: stack.enter_context(Paused([sampler.pid]))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from profiler.base import Frozen, StrEnum
-from profiler.results.latency import Interval
+from profiler.results.latency import Interval, Latency
 
 
 class Throughput(Frozen):
@@ -86,7 +86,8 @@ class SustainedReport(Frozen):
     ``slowdown`` is the median of the last tenth of the time over that of the first;
     ``settled_after_seconds`` is when the median came to within 2 % of the last tenth's for good,
     ``None`` where that was not before the last tenth itself. ``device_settled`` is of clocks and
-    temperatures at the end; ``None``: none can be read.
+    temperatures at the end; ``None``: none can be read. ``device_settled_after_seconds`` is when it
+    had, for good; ``settled_latency`` is of the iterations from then on.
     """
 
     windows: tuple[LatencyWindow, ...]
@@ -96,3 +97,6 @@ class SustainedReport(Frozen):
     settled_reason: str | None = None
     device_settled: bool | None = None
     device_settled_reason: str | None = None
+    device_settled_after_seconds: float | None = None
+    settled_latency: Latency | None = None
+    settled_latency_reason: str | None = None

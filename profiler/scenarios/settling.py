@@ -1,10 +1,13 @@
 """Whether a device has settled: clocks and temperatures no longer move.
 
-``sustained`` waits for it before the time counts, up to ``LIMIT_SECONDS``.
+``sustained`` goes on until then, and for ``HOLD_SECONDS`` more, so that it measures a settled
+device as well as a heating one. The sampler judges while it runs (``live_state``), up to the limit
+that the spec gives; the summary judges once more, from the readings that are kept.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -19,8 +22,12 @@ from profiler.sensors.trace import Floats, Series
 WINDOW_SECONDS = 10.0
 CLOCK_TOLERANCE = 0.02
 TEMPERATURE_TOLERANCE = 0.5
-# A room-sized heat sink takes hours; a board or a graphics card is through in ten minutes.
-LIMIT_SECONDS = 600.0
+# It must stay so for as long again and more: that tells a lull from the end, and it is measured.
+HOLD_SECONDS = 30.0
+# Judged at so many moments of a run at most, whatever its length.
+_MOST_MOMENTS = 600
+# More than any window of a thermometer with steps of up to 3 °C.
+LOOK_BACK_SECONDS = 120.0
 # A straight line through one step of a sensor, in the middle of the window, rises by 1.5 steps.
 _STEP_RISE = 1.5
 # Fewer readings have no trend.
@@ -61,20 +68,52 @@ def settling(traces: Sequence[Series], now: float, since: float) -> Settling:
     return Settling(settled=not waiting, waiting_for=waiting)
 
 
-def gave_up(state: Settling, now: float, since: float) -> bool:
-    """Whether it has taken so long that measuring begins all the same, with a flag."""
-    return not state.settled and now - since >= LIMIT_SECONDS
+def settled_since(traces: Sequence[Series], begin: float, end: float, since: float) -> float | None:
+    """From when on the device was settled for good, or ``None`` if it was not at the end.
+
+    That is the earliest moment at which it is found settled and stays so: what the verdict looks
+    at lies before.
+
+    Args:
+        traces: of the whole run; with neither clocks nor thermometers among them, it never settles.
+        begin: no earlier moment is looked at; ``perf_counter`` seconds.
+        end: of the load.
+        since: when the load began.
+    """
+    known = [_with_resolution(series) for series in traces]
+    found = None
+    for moment in np.linspace(end, begin, _moments(end - begin)):
+        state = settling(known, float(moment), since)
+        if not state.settled or state.unknown:
+            break
+        found = float(moment)
+    return found
+
+
+def _moments(seconds: float) -> int:
+    return max(2, min(_MOST_MOMENTS, math.ceil(seconds) + 1))
+
+
+def _with_resolution(series: Series) -> Series:
+    """The same with its step told, so that it is not looked for again and again."""
+    update = {"resolution": _resolution(series)}
+    return dataclasses.replace(series, channel=series.channel.model_copy(update=update))
 
 
 def _alive(series: Series, now: float) -> bool:
     """A sensor that fell silent tells nothing; it must not hold up a run for ten minutes."""
-    return bool(len(series.seconds)) and float(series.seconds[-1]) > now - WINDOW_SECONDS
+    count = int(np.searchsorted(series.seconds, now, side="right"))
+    return count > 0 and float(series.seconds[count - 1]) > now - WINDOW_SECONDS
 
 
 def _moving(series: Series, now: float, since: float, tolerance: float) -> str | None:
     """What this channel still does, or ``None``."""
     window = window_seconds(series)
-    inside = (series.seconds > now - window) & (series.seconds <= now) & (series.seconds >= since)
+    first = max(
+        np.searchsorted(series.seconds, now - window, side="right"),
+        np.searchsorted(series.seconds, since, side="left"),
+    )
+    inside = slice(int(first), int(np.searchsorted(series.seconds, now, side="right")))
     seconds, values = series.seconds[inside], series.values[inside]
     if len(values) < _LEAST_READINGS or now - seconds[0] < _COVERED * window:
         return f"{series.channel.key} was not read for {window:.0f} s yet"

@@ -114,14 +114,19 @@ def open_sources(
     found: list[Source] = []
     absent: list[AbsentSource] = []
     for entry in select(only):
-        outcome = entry.open(site)
-        if isinstance(outcome, AbsentSource):
-            absent.append(outcome)
-        else:
-            found.append(outcome)
-            # What a source that was found could not find: a Jetson's module input.
-            absent += getattr(outcome, "missing", ())
+        sources, missing = open_entry(entry, site)
+        found += sources
+        absent += missing
     return found, absent
+
+
+def open_entry(entry: SourceEntry, site: Site) -> tuple[list[Source], list[AbsentSource]]:
+    """Open one source; the caller closes it."""
+    outcome = entry.open(site)
+    if isinstance(outcome, AbsentSource):
+        return [], [outcome]
+    # What a source that was found could not find: a Jetson's module input.
+    return [outcome], list(getattr(outcome, "missing", ()))
 
 
 def discover(where: Path | Site = HERE, only: tuple[str, ...] | None = None) -> Discovery:

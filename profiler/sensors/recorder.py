@@ -8,6 +8,7 @@ stored anywhere and has no version.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -47,6 +48,12 @@ class _Column:
             self.seconds.append(reading.seconds)
             self.values.append(reading.value)
 
+    def series(self, channel: Channel, since: float) -> Series:
+        first = bisect_left(self.seconds, since)
+        # Copies: an array whose memory is looked at cannot grow.
+        seconds, values = np.array(self.seconds[first:]), np.array(self.values[first:])
+        return Series(channel, seconds, values, self.failed, self.error)
+
 
 class Recorder:
     """Keeps readings by channel; a failed one is counted and never stored as a value."""
@@ -59,6 +66,12 @@ class Recorder:
         for reading in readings:
             self._columns[reading.channel].add(reading)
 
+    def recent(self, since: float) -> tuple[Series, ...]:
+        """The readings from ``since`` on, of every channel, copied."""
+        return tuple(
+            self._columns[channel.key].series(channel, since) for channel in self._channels
+        )
+
     @property
     def readings(self) -> int:
         """How many reads gave a value."""
@@ -69,23 +82,32 @@ class Recorder:
         """How many reads gave none."""
         return sum(column.failed for column in self._columns.values())
 
-    def encode(self, absent: Sequence[AbsentSource], report: SamplerReport) -> bytes:
-        """The recording as it goes over the pipe."""
-        columns = [self._columns[channel.key] for channel in self._channels]
-        header = _Header(
-            channels=self._channels,
-            readings=tuple(len(c.values) for c in columns),
-            failed=tuple(c.failed for c in columns),
-            errors=tuple(c.error for c in columns),
-            absent=tuple(absent),
-            report=report,
-        )
-        body = b"".join(c.seconds.tobytes() + c.values.tobytes() for c in columns)
-        return header.model_dump_json().encode() + b"\n" + body
+    @property
+    def columns(self) -> list[tuple[Channel, _Column]]:
+        """What was recorded, by channel."""
+        return [(channel, self._columns[channel.key]) for channel in self._channels]
+
+
+def encode(
+    recorders: Sequence[Recorder], absent: Sequence[AbsentSource], report: SamplerReport
+) -> bytes:
+    """The recording of all as it goes over the pipe."""
+    channels = [channel for recorder in recorders for channel, _ in recorder.columns]
+    columns = [column for recorder in recorders for _, column in recorder.columns]
+    header = _Header(
+        channels=tuple(channels),
+        readings=tuple(len(c.values) for c in columns),
+        failed=tuple(c.failed for c in columns),
+        errors=tuple(c.error for c in columns),
+        absent=tuple(absent),
+        report=report,
+    )
+    body = b"".join(c.seconds.tobytes() + c.values.tobytes() for c in columns)
+    return header.model_dump_json().encode() + b"\n" + body
 
 
 def decode(raw: bytes) -> Trace:
-    """The trace in what ``Recorder.encode`` gave.
+    """The trace in what ``encode`` gave.
 
     Raises:
         ValueError: bytes are missing or are something else.

@@ -15,18 +15,21 @@ import gc
 import os
 import select
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import NoReturn
 
 from profiler.errors import InputError
 from profiler.process import die_with_parent
-from profiler.sensors.discover import open_sources
+from profiler.sensors.cpus import move
+from profiler.sensors.discover import open_entry
 from profiler.sensors.discover import select as select_sources
-from profiler.sensors.recorder import decode
-from profiler.sensors.sampling import Sampling, sampler_cpus
+from profiler.sensors.rates import NEVER_BLOCK
+from profiler.sensors.recorder import decode, encode
+from profiler.sensors.sampling import Opener, Sampling, Watch
 from profiler.sensors.site import HERE, Site, as_site
 from profiler.sensors.trace import Trace
 
@@ -62,15 +65,17 @@ class Sampler:
         only: tuple[str, ...] | None = None,
         workload_cpus: Collection[int] = (),
         root: Path | Site = HERE,
+        watch: Watch | None = None,
     ) -> Sampler:
         """Fork the sampler and return at once. To be called while this process has one thread.
 
         Args:
             hertz: ticks per second.
             only: names of the sources to read; ``None`` reads all that are there.
-            workload_cpus: where the measured work runs. The sampler keeps off them where the
+            workload_cpus: where the measured work may run. The sampler keeps off them where the
                 machine has more than two CPUs and leaves it others; empty when not known.
             root: of the filesystem that the sources read, or all that they are opened with.
+            watch: is shown the readings while they come, in the sampler's process.
 
         Raises:
             InputError: ``hertz`` is out of range, or a source's name is unknown.
@@ -81,7 +86,7 @@ class Sampler:
                 "sample_hertz", hertz, "is no rate", f"Give one above 0, up to {MAX_HERTZ:g}."
             )
         select_sources(only)
-        return cls.fork(lambda result: _sample(root, only, hertz, workload_cpus, result))
+        return cls.fork(lambda result: _sample(root, only, hertz, workload_cpus, watch, result))
 
     @classmethod
     def fork(cls, body: Body) -> Sampler:
@@ -144,12 +149,13 @@ class Sampler:
 def _trace(received: bytes, status: int | None) -> Trace:
     if received.startswith(_ERROR):
         return _lost(received.removeprefix(_ERROR).decode(errors="replace"))
-    if status != 0:
+    if status:
         return _lost(_ending(status))
     try:
+        # Also of a process that a driver still holds: what it sent is whole, or is found not to be.
         return decode(received)
     except ValueError as error:
-        return _lost(str(error))
+        return _lost(str(error) if status == 0 else _ending(status))
 
 
 def _lost(reason: str) -> Trace:
@@ -193,6 +199,8 @@ def _child(parent: int, control: int, result: int, body: Body) -> NoReturn:
         except Exception as error:  # noqa: BLE001 - the parent reports it, whatever it is
             message = _ERROR + f"{type(error).__name__}: {error}".encode()
         _write(result, message)
+        # A thread that hangs in a driver keeps the process, and would keep the pipe open.
+        os.close(result)
         code = 0
     finally:
         # No exit handlers and no flush: both belong to the parent.
@@ -221,14 +229,30 @@ def _sample(
     only: tuple[str, ...] | None,
     hertz: float,
     workload_cpus: Collection[int],
+    watch: Watch | None,
     result: int,
 ) -> bytes:
-    os.sched_setaffinity(0, sampler_cpus(os.sched_getaffinity(0), workload_cpus))
     # Here no tick waits for a source that is slow to ask.
-    sources, absent = open_sources(replace(as_site(root), background=True), only)
-    sampling = Sampling(sources, hertz)
+    site = replace(as_site(root), background=True)
+    openers = [
+        Opener(entry.name, partial(open_entry, entry, site), entry.name not in NEVER_BLOCK)
+        for entry in select_sources(only)
+    ]
+    return sample(openers, hertz, workload_cpus, watch, result)
+
+
+def sample(
+    openers: Sequence[Opener],
+    hertz: float,
+    workload_cpus: Collection[int],
+    watch: Watch | None,
+    result: int,
+) -> bytes:
+    """A ``Body``: sample until the parent asks for the recording, which is returned."""
+    place = move(workload_cpus)
+    sampling = Sampling(openers, hertz, watch=watch)
     sampling.run(_asked_to_stop, lambda: _write(result, _READY))
-    return sampling.recorder.encode(absent, sampling.report())
+    return encode(sampling.recorders, sampling.absent, sampling.report(place))
 
 
 def _asked_to_stop(timeout_seconds: float) -> bool:

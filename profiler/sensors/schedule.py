@@ -27,10 +27,21 @@ class Schedule:
 
     def ran(self, now: float) -> None:
         """Note that a tick began at ``now``, and move on to the next that lies after it."""
-        if self._last is not None:
-            self.largest_gap_seconds = max(self.largest_gap_seconds, now - self._last)
+        self.largest_gap_seconds = self.gap_seconds(now)
         self._last = now
-        following = math.floor((now - self._start) / self._period) + 1
-        following = max(following, self._next + 1)
+        following = self._following(now)
         self.missed += following - self._next - 1
         self._next = following
+
+    def gap_seconds(self, now: float) -> float:
+        """The longest time between two ticks, and from the last until now."""
+        if self._last is None:
+            return self.largest_gap_seconds
+        return max(self.largest_gap_seconds, now - self._last)
+
+    def overdue(self, now: float) -> int:
+        """How many ticks should have begun before now, and did not: a read does not come back."""
+        return max(0, math.floor((now - self._start) / self._period) + 1 - self._next)
+
+    def _following(self, now: float) -> int:
+        return max(math.floor((now - self._start) / self._period) + 1, self._next + 1)

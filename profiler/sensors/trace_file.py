@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from profiler.base import Frozen
-from profiler.result import AbsentSource, SamplerReport
+from profiler.result import AbsentSource, SamplerReport, SourceReport
 from profiler.sensors.base import Channel
 from profiler.sensors.trace import Series, Trace
 
@@ -99,5 +99,29 @@ def _report(reports: Sequence[SamplerReport]) -> SamplerReport:
         largest_gap_seconds=max(r.largest_gap_seconds for r in reports),
         cpu_seconds=sum(r.cpu_seconds for r in reports),
         cpu_affinity=last.cpu_affinity,
+        kept_off=last.kept_off,
+        kept_off_reason=last.kept_off_reason,
         sources=last.sources,
+        by_source=_by_source([each for r in reports for each in r.by_source]),
+    )
+
+
+def _by_source(reports: Sequence[SourceReport]) -> tuple[SourceReport, ...]:
+    names = dict.fromkeys(report.source for report in reports)
+    return tuple(_added([r for r in reports if r.source == name]) for name in names)
+
+
+def _added(reports: Sequence[SourceReport]) -> SourceReport:
+    return SourceReport(
+        source=reports[0].source,
+        reads=sum(r.reads for r in reports),
+        readings=sum(r.readings for r in reports),
+        failed_readings=sum(r.failed_readings for r in reports),
+        missed_ticks=sum(r.missed_ticks for r in reports),
+        largest_gap_seconds=max(r.largest_gap_seconds for r in reports),
+        longest_read_seconds=max(r.longest_read_seconds for r in reports),
+        blocked_seconds=sum(r.blocked_seconds for r in reports),
+        cpu_seconds=sum(r.cpu_seconds for r in reports),
+        own_thread=reports[0].own_thread,
+        error=next((r.error for r in reversed(reports) if r.error), None),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -30,6 +31,9 @@ from profiler.contention import Counters
 from profiler.errors import FleetmarkError
 from profiler.result import RunResult
 from profiler.samples import UNKNOWN, Blocks, Iterations, Recording, SentinelSlices
+from profiler.sensors.base import Channel, Quantity
+from profiler.sensors.trace import Series, Trace
+from profiler.trace_samples import TraceSamples
 from tests.builders import (
     KEY,
     VERSIONS,
@@ -491,6 +495,47 @@ def test_a_client_reads_back_what_the_device_sent(world: World, tmp_path: Path) 
 def test_what_is_no_parquet_is_told(content: bytes) -> None:
     with pytest.raises(FleetmarkError, match="no raw iterations"):
         read_iterations(content)
+
+
+def test_the_sensors_trace_is_parquet_on_the_clock_of_the_iterations(
+    world: World, tmp_path: Path
+) -> None:
+    import io
+
+    import pyarrow.parquet as pq
+
+    result = finished(world)
+    power, heat = (
+        Channel(source="rapl", label="package-0", quantity=quantity)
+        for quantity in (Quantity.POWER, Quantity.TEMPERATURE)
+    )
+    seconds = np.array([1.5, 2.5])
+    traces = [
+        Trace(series=(Series(power, seconds, np.array([5.0, 6.0])),), absent=(), report=None),
+        Trace(series=(Series(heat, seconds[:1], np.array([40.0])),), absent=(), report=None),
+    ]
+    Recording(
+        Iterations.from_stamps(0, [], [(1_500_000_000, 2_500_000_000)]),
+        Blocks.empty(),
+        SentinelSlices.empty(),
+        TraceSamples.of(traces),
+    ).save(tmp_path / "x.npz")
+    world.samples.put(result.run_id, 1, (tmp_path / "x.npz").read_bytes())
+    found = world.get(f"/api/v1/runs/{result.run_id}/trace")
+    assert found.status_code == 200
+    assert pq.read_table(io.BytesIO(found.content)).to_pydict() == {
+        "repetition": [0, 0, 1],
+        "channel": ["rapl/package-0/power_watts"] * 2 + ["rapl/package-0/temperature_celsius"],
+        "time_ns": [1_500_000_000, 2_500_000_000, 1_500_000_000],
+        "value": [5.0, 6.0, 40.0],
+    }
+
+
+def test_a_run_without_sampler_has_no_trace(world: World, tmp_path: Path) -> None:
+    result = finished(world)
+    Iterations.from_stamps(0, [], [(10, 30)]).save(tmp_path / "x.npz")
+    world.samples.put(result.run_id, 1, (tmp_path / "x.npz").read_bytes())
+    assert "no raw trace" in problem(world.get(f"/api/v1/runs/{result.run_id}/trace"), 404).problem
 
 
 def test_blocks_and_sentinel_are_parquet_too(world: World, tmp_path: Path) -> None:

@@ -202,6 +202,10 @@ def test_every_scenario_has_its_figure() -> None:
         windows=(), slowdown=Interval(value=1.234, low=1.2, high=1.3), settled_after_seconds=None
     )
     assert rows(sustained=sustained)["slow-down, last tenth over first"][0] == "1.23"
+    settled = sustained.model_copy(update={"settled_latency": make_latency(0.009)})
+    assert rows(sustained=settled)["p50, device settled"][0] == "9.00 ms"
+    unknown = sustained.model_copy(update={"settled_latency_reason": "the sampler was off"})
+    assert rows(sustained=unknown)["p50, device settled"] == ("—", "the sampler was off")
 
 
 def test_the_sentinels_unit_and_undisturbed_blocks_are_shown_beside() -> None:

@@ -265,6 +265,18 @@ def server(**changes: Any) -> ServerReport:
         (
             {
                 "sustained": SustainedReport(
+                    windows=(),
+                    slowdown=Interval(value=1.2, low=1.1, high=1.3),
+                    settled_after_seconds=12,
+                    device_settled=True,
+                    device_settled_after_seconds=95,
+                )
+            },
+            "the first; settled after 12.0 s, the device after 95.0 s",
+        ),
+        (
+            {
+                "sustained": SustainedReport(
                     windows=(), slowdown=None, slowdown_reason="short", settled_after_seconds=None
                 )
             },

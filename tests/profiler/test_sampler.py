@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 from profiler.errors import InputError
 from profiler.result import AbsentSource, EnergyScope, SamplerReport
 from profiler.sensors.base import Channel, Quantity, Reading
-from profiler.sensors.recorder import Recorder, decode
+from profiler.sensors.cpus import Place, choose
+from profiler.sensors.rates import FAST, MAX_HERTZ, SLOW, period_seconds
+from profiler.sensors.recorder import Recorder, decode, encode
 from profiler.sensors.sampler import Sampler
-from profiler.sensors.sampling import FAST, SLOW, Sampling, sampler_cpus
+from profiler.sensors.sampling import Opener, Sampling
 from profiler.sensors.schedule import Schedule
 
 TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
@@ -31,6 +33,8 @@ ENERGY = Channel(
     source="fake", label="x", quantity=Quantity.ENERGY, scope=EnergyScope.BOARD, wraps_at=100.0
 )
 HEAT = Channel(source="fake", label="x", quantity=Quantity.TEMPERATURE)
+
+NOWHERE = Place(frozenset(), None)
 
 REPORT = SamplerReport(
     readings=0,
@@ -57,7 +61,7 @@ class Fake:
     """A source of two channels; the energy read fails wherever ``fails`` says."""
 
     name = "fake"
-    channels = (ENERGY, HEAT)
+    channels: tuple[Channel, ...] = (ENERGY, HEAT)
 
     def __init__(self, clock: Time, durations: dict[int, float], fails: Collection[int]) -> None:
         self.clock = clock
@@ -71,6 +75,8 @@ class Fake:
         self.clock.now += self.durations.get(count, 0.0)
         value = None if count in self.fails else float(count)
         readings = [Reading(channel=ENERGY.key, seconds=self.clock.now, value=value, error="no")]
+        if ENERGY not in self.channels:
+            readings = []
         if only is None or Quantity.TEMPERATURE in only:
             readings.append(Reading(channel=HEAT.key, seconds=self.clock.now, value=40.0))
         return readings
@@ -88,7 +94,7 @@ def drive(
     """Run a sampling for some waits, each of which takes exactly as long as asked."""
     clock = Time()
     source = Fake(clock, durations or {}, fails)
-    sampling = Sampling([source], hertz, clock)
+    sampling = Sampling([Opener("fake", lambda: ([source], ()), may_block=False)], hertz, clock)
     waits: list[float] = []
     events: list[str] = []
 
@@ -113,8 +119,11 @@ def test_a_slow_read_costs_the_ticks_in_between_and_they_are_counted() -> None:
     # The read at 1000.2 ends at 1000.55: 1000.3, .4 and .5 are gone, .6 is the next.
     assert times[:2] == pytest.approx([1000.1, 1000.2])
     assert times[2] == pytest.approx(1000.55)
-    assert sampling.schedule.missed == 2
-    assert sampling.schedule.largest_gap_seconds == pytest.approx(0.35)
+    report = sampling.report(NOWHERE)
+    assert report.missed_ticks == report.by_source[0].missed_ticks == 2
+    assert report.largest_gap_seconds == pytest.approx(0.35)
+    assert report.by_source[0].longest_read_seconds == pytest.approx(0.35)
+    assert report.by_source[0].blocked_seconds == 0
 
 
 def test_slow_quantities_are_read_once_a_second_and_at_the_end() -> None:
@@ -136,14 +145,14 @@ def test_stopped_at_once_it_still_reads() -> None:
     sampling, source, events = drive(0)
     assert len(source.asked) == 1
     assert events == []
-    assert sampling.report().readings == 2
+    assert sampling.report(NOWHERE).readings == 2
 
 
 def test_a_failed_read_is_counted_and_is_no_value() -> None:
     sampling, _, _ = drive(4, fails={1, 2})
-    report = sampling.report()
+    report = sampling.report(NOWHERE)
     assert report.failed_readings == 2
-    trace = decode(sampling.recorder.encode((), report))
+    trace = decode(encode(sampling.recorders, (), report))
     energy = trace.series[0]
     assert energy.values.tolist() == [0.0, 3.0, 4.0]
     assert (energy.failed, energy.error) == (2, "no")
@@ -180,7 +189,7 @@ def test_what_goes_over_the_pipe_comes_back_to_the_last_bit(
             for i, v in enumerate(values)
         )
     absent = (AbsentSource(source="rapl", reason="gone"),)
-    trace = decode(recorder.encode(absent, REPORT))
+    trace = decode(encode([recorder], absent, REPORT))
     assert trace.absent == absent
     assert trace.report == REPORT
     for series, values in zip(trace.series, (first, second), strict=True):
@@ -194,25 +203,67 @@ def test_what_goes_over_the_pipe_comes_back_to_the_last_bit(
 def test_a_recording_that_breaks_off_is_refused(cut: int) -> None:
     recorder = Recorder([HEAT])
     recorder.add([Reading(channel=HEAT.key, seconds=1.0, value=2.0)])
-    whole = recorder.encode((), REPORT)
+    whole = encode([recorder], (), REPORT)
     with pytest.raises(ValueError, match="the recording"):
         decode(whole[:cut])
 
 
 @pytest.mark.parametrize(
-    ("allowed", "workload", "expected"),
+    ("allowed", "workload", "expected", "kept_off"),
     [
-        ({0, 1, 2, 3}, {0, 1}, {2, 3}),
-        ({0, 1}, {0}, {0, 1}),
-        ({0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}),
-        ({0, 1, 2, 3}, set(), {0, 1, 2, 3}),
-        ({4, 5, 6}, {0, 4}, {5, 6}),
+        ({0, 1, 2, 3}, {0, 1}, {2, 3}, True),
+        ({0, 1}, {0}, {0, 1}, False),
+        ({0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3}, False),
+        ({0, 1, 2, 3}, set(), {0, 1, 2, 3}, None),
+        ({4, 5, 6}, {0, 4}, {5, 6}, True),
     ],
 )
 def test_the_sampler_keeps_off_the_workloads_cpus_where_it_can(
-    allowed: set[int], workload: set[int], expected: set[int]
+    allowed: set[int], workload: set[int], expected: set[int], kept_off: bool | None
 ) -> None:
-    assert sampler_cpus(allowed, workload) == expected
+    found = choose(allowed, workload)
+    assert found.cpus == expected
+    assert found.kept_off is kept_off
+    assert (found.reason is None) is (kept_off is True)
+
+
+POWER = ENERGY.model_copy(update={"quantity": Quantity.POWER})
+
+
+@pytest.mark.parametrize(
+    ("source", "channels", "hertz", "period"),
+    [
+        ("rapl", (ENERGY,), 10.0, 0.1),
+        ("rapl", (ENERGY,), 100.0, 0.01),
+        ("nvml", (POWER, HEAT), 10.0, 0.1),
+        ("nvml", (POWER,), 100.0, 0.05),
+        ("rpi", (POWER,), 10.0, 1.0),
+        ("thermal", (HEAT,), 10.0, 1.0),
+        ("thermal", (HEAT,), 0.2, 5.0),
+    ],
+)
+def test_a_source_is_asked_no_more_often_than_it_is_worth(
+    source: str, channels: tuple[Channel, ...], hertz: float, period: float
+) -> None:
+    assert period_seconds(source, channels, hertz) == pytest.approx(period)
+    assert MAX_HERTZ["nvml"] == 20
+
+
+def test_a_source_of_slow_quantities_is_read_soon_and_then_once_a_second() -> None:
+    clock = Time()
+    source = Fake(clock, {}, ())
+    source.channels = (HEAT,)
+    opener = Opener("fake", lambda: ([source], ()), may_block=False)
+    sampling = Sampling([opener], 10.0, clock)
+    waits: list[float] = []
+
+    def stopped(seconds: float) -> bool:
+        clock.now += seconds
+        waits.append(seconds)
+        return len(waits) > 3
+
+    sampling.run(stopped, lambda: None)
+    assert [at - 1000 for at, _ in source.asked] == pytest.approx([0.1, 1.1, 2.1, 3.1])
 
 
 # From here on, real processes.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from profiler.scenarios import settling as module
 from profiler.scenarios.settling import (
-    LIMIT_SECONDS,
-    gave_up,
+    settled_since,
     settling,
     slope,
     window_seconds,
@@ -100,12 +100,48 @@ def test_other_quantities_and_silent_sensors_do_not_count() -> None:
     assert found.unknown is not None
 
 
-def test_at_the_limit_it_gives_up() -> None:
-    state = settling([heating(0.2, seconds=700.0)], now=690.0, since=100.0)
-    assert not gave_up(state, now=690.0, since=100.0)
-    assert gave_up(state, now=100.0 + LIMIT_SECONDS, since=100.0)
-    settled = settling([], now=690.0, since=0.0)
-    assert not gave_up(settled, now=690.0, since=0.0)
+def test_it_settled_for_good_when_the_rise_had_left_the_window() -> None:
+    values = np.concatenate([np.linspace(40, 70, 400), np.full(600, 70.0)])
+    found = settled_since([series(values)], begin=5.0, end=99.0, since=0.0)
+    # The rise ends at 40 s; what is left of it in the window is below the tolerance a little before
+    # all of it is.
+    assert found is not None
+    assert 47 <= found <= 51
+
+
+def test_a_lull_is_not_the_end() -> None:
+    values = np.concatenate([np.full(300, 50.0), np.linspace(50, 60, 100), np.full(300, 60.0)])
+    assert settling([series(values)], now=25.0, since=0.0).settled
+    found = settled_since([series(values)], begin=0.0, end=69.0, since=0.0)
+    assert found is not None
+    assert 45 <= found <= 51
+
+
+def test_what_moves_at_the_end_never_settled() -> None:
+    assert settled_since([heating(0.2)], begin=0.0, end=59.0, since=0.0) is None
+
+
+def test_what_was_settled_all_along_was_so_from_the_begin() -> None:
+    assert settled_since([heating(0.0)], begin=15.0, end=59.0, since=0.0) == 15.0
+
+
+def test_without_clocks_and_thermometers_nothing_ever_settles() -> None:
+    power = series(np.full(600, 5.0), Quantity.POWER)
+    assert settled_since([power], begin=0.0, end=59.0, since=0.0) is None
+
+
+def test_a_day_is_judged_at_a_few_hundred_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[float] = []
+    judge = module.settling
+
+    def counted(traces: list[Series], now: float, since: float) -> module.Settling:
+        asked.append(now)
+        return judge(traces, now, since)
+
+    monkeypatch.setattr(module, "settling", counted)
+    day = heating(0.0, seconds=86_400.0, step=1.0)
+    assert settled_since([day], begin=100.0, end=86_399.0, since=0.0) == 100.0
+    assert len(asked) <= 600
 
 
 def test_a_line_has_its_slope() -> None:

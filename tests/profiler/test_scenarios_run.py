@@ -71,6 +71,16 @@ def test_single_stream(measured: Any, tmp_path: Path) -> None:
     recording = Recording.load(tmp_path / "iterations.npz")
     # Every statistic can be computed again from what is kept.
     assert found.latency.n == (~recording.iterations.warmup).sum()
+    # What was sampled is beside them, on their clock, in every process.
+    trace = recording.trace
+    assert any(name.endswith("memory_used_bytes") for name in trace.names)
+    for index in (0, 1):
+        mine = recording.iterations.start_ns[recording.iterations.repetition == index]
+        read = trace.time_ns[trace.repetition == index]
+        assert ((read > mine[0]) & (read < mine[-1])).any()
+    assert found.sampler is not None
+    assert found.sampler.readings == len(trace)
+    assert {each.source for each in found.sampler.by_source} == set(found.sampler.sources)
     ratio = recording.slices.duration_ns.mean() / 1e9 / found.sentinel.seconds.value
     assert 0.2 < ratio < 5
 

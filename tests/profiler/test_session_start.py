@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -121,3 +122,36 @@ def test_a_worker_that_was_used_up_is_replaced(tmp_path: Path) -> None:
     pids = [pid for _, pid in log]
     assert pids[0] == pids[1]
     assert len(set(pids)) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "low", "high"),
+    [
+        ({}, 0, 0),
+        ({"scenario": "sustained"}, 400, 480),
+        ({"scenario": "sustained", "timeout_seconds": 3600}, 600, 600),
+        ({"scenario": "sustained", "settle_seconds": 30}, 30, 30),
+        ({"scenario": "sustained", "settle_seconds": 0}, 0, 0),
+    ],
+)
+def test_a_device_is_waited_for_as_long_as_the_deadline_allows(
+    tmp_path: Path, changes: dict[str, object], low: float, high: float
+) -> None:
+    make_worker(tmp_path, [], make_result())
+    heard = tmp_path / "heard"
+    program = tmp_path / "python"
+    program.write_text(
+        program.read_text().replace(
+            "    answer =",
+            f"    open({str(heard)!r}, 'a').write(line)\n    answer =",
+        )
+    )
+    request = request_in(tmp_path)
+    spec = make_spec(repetitions=1, **changes)
+    run_worker(request.model_copy(update={"spec": spec}), python=str(program))
+    (repeat,) = [
+        command
+        for line in heard.read_text().splitlines()
+        if (command := json.loads(line))["kind"] == "repeat"
+    ]
+    assert low <= repeat["settle_seconds"] <= high
