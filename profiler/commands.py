@@ -44,12 +44,13 @@ class Prepare(Frozen):
 
 
 class Prepared(Frozen):
-    """What ``Prepare`` gives."""
+    """What ``Prepare`` gives. ``metered``: there is a source of energy."""
 
     kind: Literal["prepared"] = "prepared"
     converted: Converted | None
     preflight: Preflight | None
     phases_seconds: dict[str, float]
+    metered: bool = False
 
 
 class Repeat(Frozen):

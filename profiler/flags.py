@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from profiler.energy.idle import IdlePower
 from profiler.result import Contention, Flag, Interval, Latency, Sentinel
 from profiler.spec import StopSpec
 
@@ -178,6 +179,33 @@ def sampler_lost(reason: str) -> Flag:
         name="sampler_lost",
         detail=f"the sampler did not deliver its readings: {reason}",
         advice="run `fleetmark sensors` on the device; a source may block",
+    )
+
+
+def energy_disagree(sensor: str, counted_watts: float, polled_watts: float, apart: float) -> Flag:
+    return Flag(
+        name="energy_disagree",
+        detail=(
+            f"{sensor}: its energy counter and its power readings are {100 * apart:.0f} % apart "
+            f"({counted_watts:.3g} W and {polled_watts:.3g} W)"
+        ),
+        advice=(
+            "one of the two is wrong: compare both with an external meter before you use either"
+        ),
+    )
+
+
+def idle_power_drift(idle: IdlePower, apart: float) -> Flag:
+    return Flag(
+        name="idle_power_drift",
+        detail=(
+            f"idle power was {idle.before_watts:.3g} W before the iterations and "
+            f"{idle.after_watts:.3g} W after them, {100 * apart:.0f} % apart"
+        ),
+        advice=(
+            "the net energy is less certain than it says: let the device warm up first, and stop "
+            "what else runs on it"
+        ),
     )
 
 

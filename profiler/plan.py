@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from profiler.base import Frozen
+from profiler.energy.idle import IdleSpan
 from profiler.result import InputInfo, RepetitionFigures, ServerReport
 from profiler.spec import Scenario, ServerSpec, StopSpec, WarmupSpec
 
@@ -25,6 +26,8 @@ class Plan(Frozen):
         server_rate_per_second: what another repetition's search has found; it is offered here.
         samples_path: gets the raw data.
         position: among the repetitions of all configurations that are measured together.
+        idle_before_seconds: to do nothing before the warm-up, and ``idle_after_seconds`` after the
+            timed part, so that idle power can be told; both are part of the budget.
     """
 
     index: int
@@ -40,6 +43,8 @@ class Plan(Frozen):
     seed: int = 0
     samples_path: Path
     position: int | None = None
+    idle_before_seconds: float = 0.0
+    idle_after_seconds: float = 0.0
 
 
 class LoadedFacts(Frozen):
@@ -64,7 +69,8 @@ class OfflineBlock(Frozen):
 class RepetitionReport(Frozen):
     """What a repetition answers; its raw data are in ``Plan.samples_path``.
 
-    ``offline`` and ``search`` are of the scenarios that have them.
+    ``offline`` and ``search`` are of the scenarios that have them. ``idle``: quiet stretches with
+    the model loaded.
     """
 
     figures: RepetitionFigures
@@ -76,3 +82,4 @@ class RepetitionReport(Frozen):
     measured_seconds: float
     offline: tuple[OfflineBlock, ...] = ()
     search: ServerReport | None = None
+    idle: tuple[IdleSpan, ...] = ()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter, perf_counter_ns
+from time import perf_counter, perf_counter_ns, sleep
+from typing import Literal
 
 from profiler import timed_part
 from profiler.blocks import BLOCK_NS
+from profiler.energy.idle import IdleSpan
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.memory import read_host_memory, reset_peak
@@ -115,6 +117,7 @@ def repeat(
     gc.freeze()
     gc.disable()
     sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
+    idle = _quiet("before", plan.idle_before_seconds)
     begin = perf_counter()
     plan = _after_loading(plan, begin - began)
     warmup, steady = _warm_up(loaded, plan, emit)
@@ -131,6 +134,7 @@ def repeat(
             tell=_teller(plan, emit),
         )
     )
+    idle += _quiet("after", plan.idle_after_seconds)
     part.recording.save(plan.samples_path)
     return RepetitionReport(
         figures=RepetitionFigures(
@@ -151,12 +155,22 @@ def repeat(
         measured_seconds=perf_counter() - begin,
         offline=part.offline,
         search=part.search,
+        idle=tuple(idle),
     )
 
 
+def _quiet(when: Literal["before", "after"], seconds: float) -> list[IdleSpan]:
+    """Do nothing for so long, with the model loaded: the sampler's readings tell idle power."""
+    if seconds <= 0:
+        return []
+    start = perf_counter()
+    sleep(seconds)
+    return [IdleSpan(when=when, start_seconds=start, end_seconds=perf_counter())]
+
+
 def _after_loading(plan: Plan, seconds: float) -> Plan:
-    """The plan with what loading left of its time."""
-    left = max(plan.budget_seconds - seconds, plan.least_seconds)
+    """The plan with what loading, and being quiet before and after, leave of its time."""
+    left = max(plan.budget_seconds - seconds - plan.idle_after_seconds, plan.least_seconds)
     return plan.model_copy(update={"budget_seconds": left})
 
 

@@ -25,6 +25,7 @@ from profiler.commands import (
 from profiler.contention import other_share, read_cpu_times
 from profiler.conversion.convert import Converted, convert_to_onnx, needs_conversion
 from profiler.device.preflight import read_preflight
+from profiler.energy.figures import metered
 from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
@@ -36,10 +37,15 @@ from profiler.result import Memory, StartMethod
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
 from profiler.sensors import trace_file
-from profiler.sensors.sampler import Sampler
+from profiler.sensors.sampler import MAX_HERTZ, Sampler
 from profiler.sensors.site import HERE, Site
 from profiler.spec import Runtime
 from profiler.summary import samples_path, summarise, trace_path
+
+# Being quiet before and after takes no more of a run's time than this, each.
+IDLE_SHARE = 0.1
+# For opening all sources before a run; what is slower is found by the run's own sampler.
+FIND_SECONDS = 2.0
 
 Emit = Callable[[ProgressEvent], None]
 
@@ -104,7 +110,12 @@ class Runner:
             phases["convert"] = perf_counter() - start
             self._progress(request, Phase.STARTING, 0)
         phases["import"] = self._preload(request.spec.runtime)
-        return Prepared(converted=converted, preflight=read_preflight(), phases_seconds=phases)
+        return Prepared(
+            converted=converted,
+            preflight=read_preflight(),
+            phases_seconds=phases,
+            metered=_metered(request),
+        )
 
     def _repeat(self, command: Repeat) -> Repeated:
         request = command.request
@@ -201,6 +212,15 @@ def _convert(request: WorkerRequest) -> Converted:
     )
 
 
+def _metered(request: WorkerRequest) -> bool:
+    """Whether the sampler will find a source of energy. It is asked itself: drivers may block."""
+    if not (request.spec.sample_hertz and request.spec.idle_seconds):
+        return False
+    sampler = _sampler(request, MAX_HERTZ)
+    sampler.wait_ready(FIND_SECONDS)
+    return any(metered(series.channel) for series in sampler.stop(FIND_SECONDS).series)
+
+
 def threads_of(request: WorkerRequest) -> int:
     """For the engine: as asked for, else all CPUs that this process may run on."""
     return request.spec.threads or len(os.sched_getaffinity(0))
@@ -224,6 +244,8 @@ def _load_request(request: WorkerRequest, prepared: Prepared) -> LoadRequest:
 
 def _plan(command: Repeat) -> Plan:
     spec = command.request.spec
+    idle = min(spec.idle_seconds, IDLE_SHARE * spec.max_time_seconds)
+    idle = idle if command.prepared.metered else 0.0
     return Plan(
         index=command.index,
         repetitions=spec.repetitions,
@@ -238,4 +260,7 @@ def _plan(command: Repeat) -> Plan:
         seed=spec.seed,
         samples_path=samples_path(command.request.work_dir, command.index),
         position=command.position,
+        # Once in a run each: the device is the same in all of its repetitions.
+        idle_before_seconds=idle if command.index == 0 else 0.0,
+        idle_after_seconds=idle if command.index == spec.repetitions - 1 else 0.0,
     )
