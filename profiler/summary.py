@@ -6,13 +6,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 
-from profiler import disturbance, flags, relative, stats
+from profiler import disturbance, flags, relative, stats, throttling
 from profiler.commands import Summarise
 from profiler.device.environment import read_environment
 from profiler.device.flags import preflight_flags
 from profiler.device.preflight import read_preflight
 from profiler.energy.figures import Work
 from profiler.energy.summary import EnergySummary, summarise_energy
+from profiler.energy.window import Window
 from profiler.energy.work import windows_of
 from profiler.errors import InputError
 from profiler.failure import source_of
@@ -59,7 +60,11 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     on_device, device_reason = _on_device(recording, spec, facts.accelerator)
     calm, calm_reason = _undisturbed(recording, spec)
-    energy = _energy(trace, recording, spec, reports)
+    windows = windows_of(recording, reports)
+    energy = _energy(trace, windows, spec, reports)
+    spans = [window.span for window in windows]
+    throttled, throttled_reason = throttling.summarise(trace, recording.iterations, spans)
+    cool, cool_reason = throttling.unthrottled(trace, recording.iterations, spans, spec.scenario)
     sentinel = relative.summarise(
         reports[0].sentinel_kind or "", recording.iterations, recording.slices
     )
@@ -73,6 +78,8 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         *energy.flags,
         flags.drift(sentinel),
         flags.disturbed(contention),
+        flags.throttled(throttled),
+        flags.low_voltage(throttling.low_voltage(trace, spans)),
     ]
     now = perf_counter()
     return RunResult(
@@ -107,6 +114,10 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         sustained=found.sustained,
         repetitions=tuple(report.figures for report in reports),
         stop=_stop(spec, found.latency, reports),
+        latency_unthrottled=cool,
+        latency_unthrottled_reason=cool_reason,
+        throttling=throttled,
+        throttling_reason=throttled_reason,
         contention=contention,
         sentinel=sentinel,
         sentinel_reason=None if sentinel else "it was turned off",
@@ -192,12 +203,12 @@ def _undisturbed(recording: Recording, spec: RunSpec) -> tuple[Latency | None, s
 
 
 def _energy(
-    trace: Trace | None, recording: Recording, spec: RunSpec, reports: list[RepetitionReport]
+    trace: Trace | None, windows: list[Window], spec: RunSpec, reports: list[RepetitionReport]
 ) -> EnergySummary:
     if trace is None:
         return EnergySummary(None, "the sampler was off (sample_hertz 0)")
     work = Work(
-        windows=windows_of(recording, reports),
+        windows=windows,
         items_per_call=spec.batch_size,
         idle=[span for report in reports for span in report.idle],
     )

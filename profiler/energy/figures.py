@@ -42,13 +42,19 @@ def metered(channel: Channel) -> bool:
     return channel.quantity in (Quantity.ENERGY, Quantity.POWER) and channel.scope is not None
 
 
+def part_of(label: str) -> str:
+    """What a channel is of: ``gpu0`` of ``gpu0:average``, which sensors of one thing share."""
+    return label.partition(":")[0]
+
+
 def power_limit(channel: Channel, trace: Trace) -> float | None:
     """Watts that the device is set not to exceed, as a channel beside this one told."""
     limits = [
         float(np.max(series.values))
         for series in trace.series
         if series.channel.quantity is Quantity.POWER_LIMIT
-        and (series.channel.source, series.channel.label) == (channel.source, channel.label)
+        and series.channel.source == channel.source
+        and part_of(series.channel.label) == part_of(channel.label)
         and len(series.values)
     ]
     return max(limits, default=None)

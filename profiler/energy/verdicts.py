@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from profiler import flags
+from profiler.energy.figures import part_of
 from profiler.result import Energy, EnergyFigure, EnergyQuality, Flag
 from profiler.sensors.base import Quantity
 
@@ -40,7 +41,9 @@ def flags_of(energy: Energy, calibration_errors: Mapping[str, float]) -> Iterato
 def _one_sensor(counter: EnergyFigure, power: EnergyFigure) -> bool:
     first, second = counter.provenance, power.provenance
     return (
-        (first.source, first.channel) == (second.source, second.channel)
+        first.source == second.source
+        and first.scope is second.scope
+        and part_of(first.channel) == part_of(second.channel)
         and first.quality is EnergyQuality.COUNTER
         and second.quality is EnergyQuality.INTEGRATED
     )
