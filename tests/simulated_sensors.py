@@ -151,17 +151,16 @@ class SimulatedSensor:
         if self.averaging is None or self.averaging >= self.update:
             return load.joules(at) - load.joules(-1.0)
         # Each update adds what the sensor saw of it, as if the rest had been alike.
-        first = float(np.min(at))
-        every = first + self.update * np.arange(
-            round((float(np.max(at)) - first) / self.update) + 1
-        )
+        before = int(np.floor((-1.0 - self.phase) / self.update))
+        count = np.rint((at - self.phase) / self.update).astype(int) - before
+        every = self.phase + self.update * (before + 1 + np.arange(max(1, np.max(count))))
         sums = np.cumsum(load.mean(every, self.averaging) * self.update)
-        return np.asarray(sums[np.rint((at - first) / self.update).astype(int)])
+        return np.asarray(np.where(count > 0, sums[np.maximum(count, 1) - 1], 0.0))
 
     def _stepped(self, values: Floats) -> Floats:
         if self.resolution is None:
             return values
-        return np.asarray(np.floor(values / self.resolution) * self.resolution)
+        return np.asarray(np.floor(values / self.resolution + 1e-6) * self.resolution)
 
 
 def polls(
