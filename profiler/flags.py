@@ -219,6 +219,20 @@ def idle_power_drift(idle: IdlePower, apart: float) -> Flag:
     )
 
 
+def sensor_resonance(shifted_seconds: float) -> Flag | None:
+    if shifted_seconds <= 0:
+        return None
+    return Flag(
+        name="sensor_resonance",
+        detail=(
+            "the iterations kept in step with a sensor of energy; pauses of random length between "
+            f"blocks, {shifted_seconds:.2g} s in all, broke it. Their idle power is in the gross "
+            "joules and not in the net ones"
+        ),
+        advice="use net_energy_joules, or another --batch-size, which takes other time",
+    )
+
+
 def throttled(throttling: Throttling | None) -> Flag | None:
     if throttling is None or throttling.share < THROTTLED_SHARE:
         return None

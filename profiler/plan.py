@@ -28,6 +28,7 @@ class Plan(Frozen):
         position: among the repetitions of all configurations that are measured together.
         idle_before_seconds: to do nothing before the warm-up, and ``idle_after_seconds`` after the
             timed part, so that idle power can be told; both are part of the budget.
+        looks_every_seconds: update periods of the sensors that do not see all of the time.
     """
 
     index: int
@@ -45,6 +46,7 @@ class Plan(Frozen):
     position: int | None = None
     idle_before_seconds: float = 0.0
     idle_after_seconds: float = 0.0
+    looks_every_seconds: tuple[float, ...] = ()
 
 
 class LoadedFacts(Frozen):
@@ -70,7 +72,7 @@ class RepetitionReport(Frozen):
     """What a repetition answers; its raw data are in ``Plan.samples_path``.
 
     ``offline`` and ``search`` are of the scenarios that have them. ``idle``: quiet stretches with
-    the model loaded.
+    the model loaded. ``shifted_seconds``: pauses in the timed part, see ``profiler.shifts``.
     """
 
     figures: RepetitionFigures
@@ -83,3 +85,4 @@ class RepetitionReport(Frozen):
     offline: tuple[OfflineBlock, ...] = ()
     search: ServerReport | None = None
     idle: tuple[IdleSpan, ...] = ()
+    shifted_seconds: float = 0.0

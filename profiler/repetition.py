@@ -156,6 +156,7 @@ def repeat(
         offline=part.offline,
         search=part.search,
         idle=tuple(idle),
+        shifted_seconds=part.shifted_seconds,
     )
 
 

@@ -25,7 +25,7 @@ from profiler.commands import (
 from profiler.contention import other_share, read_cpu_times
 from profiler.conversion.convert import Converted, convert_to_onnx, needs_conversion
 from profiler.device.preflight import read_preflight
-from profiler.energy.figures import metered
+from profiler.energy.figures import looks_every, metered
 from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
@@ -37,6 +37,7 @@ from profiler.result import Memory, StartMethod
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
 from profiler.sensors import trace_file
+from profiler.sensors.base import Channel
 from profiler.sensors.sampler import MAX_HERTZ, Sampler
 from profiler.sensors.site import HERE, Site
 from profiler.spec import Runtime
@@ -110,11 +111,13 @@ class Runner:
             phases["convert"] = perf_counter() - start
             self._progress(request, Phase.STARTING, 0)
         phases["import"] = self._preload(request.spec.runtime)
+        channels = _channels(request)
         return Prepared(
             converted=converted,
             preflight=read_preflight(),
             phases_seconds=phases,
-            metered=_metered(request),
+            metered=any(metered(channel) for channel in channels),
+            looks_every_seconds=looks_every(channels),
         )
 
     def _repeat(self, command: Repeat) -> Repeated:
@@ -212,13 +215,13 @@ def _convert(request: WorkerRequest) -> Converted:
     )
 
 
-def _metered(request: WorkerRequest) -> bool:
-    """Whether the sampler will find a source of energy. It is asked itself: drivers may block."""
-    if not (request.spec.sample_hertz and request.spec.idle_seconds):
-        return False
+def _channels(request: WorkerRequest) -> list[Channel]:
+    """What the sampler will read. It is asked itself: drivers may block."""
+    if not request.spec.sample_hertz:
+        return []
     sampler = _sampler(request, MAX_HERTZ)
     sampler.wait_ready(FIND_SECONDS)
-    return any(metered(series.channel) for series in sampler.stop(FIND_SECONDS).series)
+    return [series.channel for series in sampler.stop(FIND_SECONDS).series]
 
 
 def threads_of(request: WorkerRequest) -> int:
@@ -263,4 +266,5 @@ def _plan(command: Repeat) -> Plan:
         # Once in a run each: the device is the same in all of its repetitions.
         idle_before_seconds=idle if command.index == 0 else 0.0,
         idle_after_seconds=idle if command.index == spec.repetitions - 1 else 0.0,
+        looks_every_seconds=command.prepared.looks_every_seconds,
     )

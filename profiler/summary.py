@@ -79,6 +79,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         flags.drift(sentinel),
         flags.disturbed(contention),
         flags.throttled(throttled),
+        flags.sensor_resonance(sum(report.shifted_seconds for report in reports)),
         flags.low_voltage(throttling.low_voltage(trace, spans)),
     ]
     now = perf_counter()

@@ -23,6 +23,7 @@ from profiler.scenarios import offline, rate_search, served_file, trial
 from profiler.scenarios.served import Served, join
 from profiler.scenarios.server import Server, stretches
 from profiler.sentinel import Sentinel
+from profiler.shifts import Shifts, shifts_for
 from profiler.spec import Scenario, StopSpec
 from profiler.timing import Stamps
 
@@ -45,6 +46,7 @@ class TimedPart:
         converged: the stop rule was satisfied.
         offline: blocks of that scenario.
         search: of the scenario ``server`` with a bound.
+        shifted_seconds: pauses between blocks that break the step with a sensor.
     """
 
     recording: Recording
@@ -53,6 +55,7 @@ class TimedPart:
     converged: bool
     offline: tuple[OfflineBlock, ...] = ()
     search: ServerReport | None = None
+    shifted_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,11 +123,13 @@ class _Enough:
 
 
 def _single_stream(now: Situation) -> TimedPart:
+    shifts = _shifts(now)
     blocks = TimedBlocks(
         now.loaded.call,
         now.loaded.synchronize,
         timer=now.loaded.device_timer,
         sentinel=now.sentinel,
+        pause=shifts,
         clock=perf_counter_ns,
     )
     start = perf_counter_ns()
@@ -145,7 +150,16 @@ def _single_stream(now: Situation) -> TimedPart:
         iterations=len(counted),
         median_seconds=median(b - a for a, b in counted) / 1e9,
         converged=enough.converged,
+        shifted_seconds=shifts.seconds if shifts is not None else 0.0,
     )
+
+
+def _shifts(now: Situation) -> Shifts | None:
+    """Pauses, where the warm-up's calls kept in step with a sensor."""
+    if not now.plan.looks_every_seconds or not now.warmup:
+        return None
+    call = float(np.median(_warm_seconds(now)))
+    return shifts_for(call, now.plan.looks_every_seconds, now.plan.seed + now.plan.index)
 
 
 def _warm_seconds(now: Situation) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,6 +40,20 @@ class Work:
 def metered(channel: Channel) -> bool:
     """Whether a channel can stand for the energy of something that has a scope."""
     return channel.quantity in (Quantity.ENERGY, Quantity.POWER) and channel.scope is not None
+
+
+def looks_every(channels: Iterable[Channel]) -> tuple[float, ...]:
+    """Update periods of the sensors of energy that do not see all of the time, each once."""
+    return tuple(
+        sorted({period for c in channels if metered(c) and (period := _blind(c)) is not None})
+    )
+
+
+def _blind(channel: Channel) -> float | None:
+    period, seen = channel.update_period_seconds, channel.averaging_seconds
+    if period is None or (seen is None and channel.quantity is Quantity.ENERGY):
+        return None
+    return period if (seen or 0.0) < period else None
 
 
 def part_of(label: str) -> str:
