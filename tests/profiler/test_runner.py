@@ -130,6 +130,8 @@ def test_the_sampler_reads_what_the_device_was_set_up_to_read(tmp_path: Path) ->
     }  # fmt: skip
     assert trace.report is not None
     assert trace.report.sources == ("meter", "replay")
+
+
 @pytest.mark.parametrize(
     ("index", "metered", "when"),
     [

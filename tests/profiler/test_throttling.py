@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -174,7 +176,7 @@ def test_latency_without_the_throttled_iterations() -> None:
     slow = made.latency_ns.copy()
     inside = (made.start_ns > 15e9) & (made.start_ns < 17e9)
     slow[inside] *= 3
-    made = Iterations(made.repetition, made.warmup, made.start_ns, slow)
+    made = replace(made, latency_ns=slow)
     latency, reason = throttling.unthrottled(
         trace(series(COUNTED, Quantity.THROTTLED)), made, SPANS, Scenario.SINGLE_STREAM
     )
