@@ -30,6 +30,7 @@ class TimedBlocks:
         synchronize: waits for the accelerator, or ``None``.
         timer: of the accelerator; ``None`` leaves its own time out.
         sentinel: timed between blocks; ``None`` leaves it out.
+        pause: called between blocks, after all else; ``None``: the next one follows at once.
         counters: reads the kernel's counters.
         clock: monotonic, nanoseconds.
     """
@@ -41,6 +42,7 @@ class TimedBlocks:
         *,
         timer: DeviceTimer | None = None,
         sentinel: Sentinel | None = None,
+        pause: Callable[[], None] | None = None,
         counters: Callable[[], Counters] = read_counters,
         clock: Clock = perf_counter_ns,
     ) -> None:
@@ -51,6 +53,7 @@ class TimedBlocks:
         self._synchronize = synchronize
         self._timer = timer
         self._sentinel = sentinel
+        self._pause = pause
         self._read = counters
         self._clock = clock
         self._spans: list[tuple[int, int]] = []
@@ -63,6 +66,8 @@ class TimedBlocks:
             self._block(min(self._clock() + BLOCK_NS, end))
             if enough(self.stamps) or self._clock() >= end:
                 return
+            if self._pause is not None:
+                self._pause()
 
     def _block(self, until_ns: int) -> None:
         first = len(self.stamps)

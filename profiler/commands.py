@@ -44,12 +44,17 @@ class Prepare(Frozen):
 
 
 class Prepared(Frozen):
-    """What ``Prepare`` gives."""
+    """What ``Prepare`` gives. ``metered``: there is a source of energy.
+
+    ``looks_every_seconds``: update periods of those that do not see all of the time.
+    """
 
     kind: Literal["prepared"] = "prepared"
     converted: Converted | None
     preflight: Preflight | None
     phases_seconds: dict[str, float]
+    metered: bool = False
+    looks_every_seconds: tuple[float, ...] = ()
 
 
 class Repeat(Frozen):

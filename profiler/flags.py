@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from profiler.energy.idle import IdlePower
 from profiler.result import Contention, Flag, Interval, Latency, Sentinel
 from profiler.spec import StopSpec
+from profiler.throttle_report import Throttling
 
 # Above this share of the median the clock's own cost is subtracted and said.
 CLOCK_SHARE = 0.001
@@ -16,6 +18,15 @@ BUSY_SHARE = 0.05
 DRIFT = 0.02
 # Above this share of the iterations in disturbed blocks, the figure is the neighbours' too.
 MOST_DISTURBED = 0.05
+# Below this share of the time throttling moves no figure by what an interval would show.
+THROTTLED_SHARE = 0.01
+_THROTTLE_ADVICE = {
+    "heat": "let the device cool, and give it more air or a lower clock",
+    "power_limit": "the device is at its power limit: raise it, or compare at the same limit only",
+    "over_current": "use a stronger supply, or a power mode that it can feed",
+    "power_brake": "the supply asks for less power: look for what else it feeds",
+    "cpu_quota": "raise the CPU quota of this program's control group or container",
+}
 _DEFAULT_STOP = StopSpec()
 
 
@@ -178,6 +189,77 @@ def sampler_lost(reason: str) -> Flag:
         name="sampler_lost",
         detail=f"the sampler did not deliver its readings: {reason}",
         advice="run `fleetmark sensors` on the device; a source may block",
+    )
+
+
+def energy_disagree(sensor: str, counted_watts: float, polled_watts: float, apart: float) -> Flag:
+    return Flag(
+        name="energy_disagree",
+        detail=(
+            f"{sensor}: its energy counter and its power readings are {100 * apart:.0f} % apart "
+            f"({counted_watts:.3g} W and {polled_watts:.3g} W)"
+        ),
+        advice=(
+            "one of the two is wrong: compare both with an external meter before you use either"
+        ),
+    )
+
+
+def idle_power_drift(idle: IdlePower, apart: float) -> Flag:
+    return Flag(
+        name="idle_power_drift",
+        detail=(
+            f"idle power was {idle.before_watts:.3g} W before the iterations and "
+            f"{idle.after_watts:.3g} W after them, {100 * apart:.0f} % apart"
+        ),
+        advice=(
+            "the net energy is less certain than it says: let the device warm up first, and stop "
+            "what else runs on it"
+        ),
+    )
+
+
+def sensor_resonance(shifted_seconds: float) -> Flag | None:
+    if shifted_seconds <= 0:
+        return None
+    return Flag(
+        name="sensor_resonance",
+        detail=(
+            "the iterations kept in step with a sensor of energy; pauses of random length between "
+            f"blocks, {shifted_seconds:.2g} s in all, broke it. Their idle power is in the gross "
+            "joules and not in the net ones"
+        ),
+        advice="use net_energy_joules, or another --batch-size, which takes other time",
+    )
+
+
+def throttled(throttling: Throttling | None) -> Flag | None:
+    if throttling is None or throttling.share < THROTTLED_SHARE:
+        return None
+    causes = "; ".join(
+        f"{each.cause} ({each.source}) for {100 * each.share:.0f} % of the time"
+        for each in throttling.causes
+    )
+    return Flag(
+        name="throttled",
+        detail=f"the device lowered its clocks while it measured: {causes}",
+        advice=_THROTTLE_ADVICE.get(
+            throttling.causes[0].cause, "let it cool, or measure with a clock that it can hold"
+        )
+        + "; latency_unthrottled leaves those iterations out",
+    )
+
+
+def low_voltage(share: float | None) -> Flag | None:
+    if not share:
+        return None
+    return Flag(
+        name="low_voltage",
+        detail=(
+            f"the supply's voltage was too low for {100 * share:.0f} % of the timed part, and the "
+            "board lowers its clocks then"
+        ),
+        advice="use the supply and the cable that the board's maker asks for",
     )
 
 

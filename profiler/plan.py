@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from profiler.base import Frozen
+from profiler.energy.idle import IdleSpan
 from profiler.result import InputInfo, RepetitionFigures, ServerReport
 from profiler.spec import Scenario, ServerSpec, StopSpec, WarmupSpec
 
@@ -27,6 +28,9 @@ class Plan(Frozen):
         server_rate_per_second: what another repetition's search has found; it is offered here.
         samples_path: gets the raw data.
         position: among the repetitions of all configurations that are measured together.
+        idle_before_seconds: to do nothing before the warm-up, and ``idle_after_seconds`` after the
+            timed part, so that idle power can be told; both are part of the budget.
+        looks_every_seconds: update periods of the sensors that do not see all of the time.
     """
 
     index: int
@@ -43,6 +47,9 @@ class Plan(Frozen):
     seed: int = 0
     samples_path: Path
     position: int | None = None
+    idle_before_seconds: float = 0.0
+    idle_after_seconds: float = 0.0
+    looks_every_seconds: tuple[float, ...] = ()
 
 
 class LoadedFacts(Frozen):
@@ -67,7 +74,8 @@ class OfflineBlock(Frozen):
 class RepetitionReport(Frozen):
     """What a repetition answers; its raw data are in ``Plan.samples_path``.
 
-    ``offline`` and ``search`` are of the scenarios that have them.
+    ``offline`` and ``search`` are of the scenarios that have them. ``idle``: quiet stretches with
+    the model loaded. ``shifted_seconds``: pauses in the timed part, see ``profiler.shifts``.
     """
 
     figures: RepetitionFigures
@@ -79,3 +87,5 @@ class RepetitionReport(Frozen):
     measured_seconds: float
     offline: tuple[OfflineBlock, ...] = ()
     search: ServerReport | None = None
+    idle: tuple[IdleSpan, ...] = ()
+    shifted_seconds: float = 0.0

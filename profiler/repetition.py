@@ -5,11 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from statistics import median
-from time import perf_counter, perf_counter_ns
-from typing import NamedTuple
+from time import perf_counter, perf_counter_ns, sleep
+from typing import Literal, NamedTuple
 
 from profiler import timed_part
 from profiler.blocks import BLOCK_NS
+from profiler.energy.idle import IdleSpan
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.memory import read_host_memory, reset_peak
@@ -121,6 +122,7 @@ def repeat(
     emit(_at(Phase.LOADING, plan))
     loaded, cold = _load(adapter, request)
     sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
+    idle = _quiet("before", plan.idle_before_seconds)
     begin = perf_counter()
     plan = _after_loading(plan, begin - began)
     if live is not None:
@@ -142,6 +144,7 @@ def repeat(
             tell_settling=lambda stamps: emit(_settling(plan, stamps)),
         )
     )
+    idle += _quiet("after", plan.idle_after_seconds)
     part.recording.save(plan.samples_path)
     return RepetitionReport(
         figures=RepetitionFigures(
@@ -162,6 +165,8 @@ def repeat(
         measured_seconds=perf_counter() - begin,
         offline=part.offline,
         search=part.search,
+        idle=tuple(idle),
+        shifted_seconds=part.shifted_seconds,
     )
 
 
@@ -186,9 +191,18 @@ def _load(adapter: RuntimeAdapter, request: LoadRequest) -> tuple[LoadedModel, _
     return loaded, cold
 
 
+def _quiet(when: Literal["before", "after"], seconds: float) -> list[IdleSpan]:
+    """Do nothing for so long, with the model loaded: the sampler's readings tell idle power."""
+    if seconds <= 0:
+        return []
+    start = perf_counter()
+    sleep(seconds)
+    return [IdleSpan(when=when, start_seconds=start, end_seconds=perf_counter())]
+
+
 def _after_loading(plan: Plan, seconds: float) -> Plan:
-    """The plan with what loading left of its time."""
-    left = max(plan.budget_seconds - seconds, plan.least_seconds)
+    """The plan with what loading, and being quiet before and after, leave of its time."""
+    left = max(plan.budget_seconds - seconds - plan.idle_after_seconds, plan.least_seconds)
     return plan.model_copy(update={"budget_seconds": left})
 
 

@@ -6,8 +6,9 @@ Schema history
 2  intervals over repetitions; ``stop``, ``contention``, ``latency_undisturbed``, ``sentinel``,
    ``preflight``, ``tuning``, ``latency_device``, ``overhead``, ``order_seed``, and a field for each
    scenario. What version 1 has is unchanged, so its results are still read. Optional, since then:
-   ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``, and what the sampler
-   did by source.
+   ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``; sampler by source;
+   ``throttling``, ``latency_unthrottled``; in ``energy`` items, an interval, idle power and
+   net joules.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from profiler.results.scenarios import (
 )
 from profiler.results.sensors import AbsentSource, SamplerReport, SourceReport
 from profiler.results.tuning import KnobName, TuneReport, TuneSetting
+from profiler.throttle_report import Throttling
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -136,6 +138,10 @@ class RunResult(Frozen):
     latency_device_reason: str | None = None
     latency_undisturbed: Latency | None = None
     latency_undisturbed_reason: str | None = None
+    latency_unthrottled: Latency | None = None
+    latency_unthrottled_reason: str | None = None
+    throttling: Throttling | None = None
+    throttling_reason: str | None = None
     contention: Contention | None = None
     sentinel: Sentinel | None = None
     sentinel_reason: str | None = None

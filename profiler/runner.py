@@ -25,6 +25,7 @@ from profiler.commands import (
 from profiler.contention import other_share, read_cpu_times
 from profiler.conversion.convert import Converted, convert_to_onnx, needs_conversion
 from profiler.device.preflight import read_preflight
+from profiler.energy.figures import looks_every, metered
 from profiler.errors import RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
@@ -37,10 +38,16 @@ from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
 from profiler.scenarios.live_state import Judge, LiveState
 from profiler.sensors import trace_file
-from profiler.sensors.sampler import Sampler
+from profiler.sensors.base import Channel
+from profiler.sensors.sampler import MAX_HERTZ, Sampler
 from profiler.sensors.site import HERE, Site
 from profiler.spec import Runtime, Scenario
 from profiler.summary import samples_path, summarise, trace_path
+
+# Being quiet before and after takes no more of a run's time than this, each.
+IDLE_SHARE = 0.1
+# For opening all sources before a run; what is slower is found by the run's own sampler.
+FIND_SECONDS = 2.0
 
 Emit = Callable[[ProgressEvent], None]
 
@@ -105,7 +112,14 @@ class Runner:
             phases["convert"] = perf_counter() - start
             self._progress(request, Phase.STARTING, 0)
         phases["import"] = self._preload(request.spec.runtime)
-        return Prepared(converted=converted, preflight=read_preflight(), phases_seconds=phases)
+        channels = _channels(request)
+        return Prepared(
+            converted=converted,
+            preflight=read_preflight(),
+            phases_seconds=phases,
+            metered=any(metered(channel) for channel in channels),
+            looks_every_seconds=looks_every(channels),
+        )
 
     def _repeat(self, command: Repeat) -> Repeated:
         request = command.request
@@ -210,6 +224,15 @@ def _convert(request: WorkerRequest) -> Converted:
     )
 
 
+def _channels(request: WorkerRequest) -> list[Channel]:
+    """What the sampler will read. It is asked itself: drivers may block."""
+    if not request.spec.sample_hertz:
+        return []
+    sampler = _sampler(request, MAX_HERTZ)
+    sampler.wait_ready(FIND_SECONDS)
+    return [series.channel for series in sampler.stop(FIND_SECONDS).series]
+
+
 def threads_of(request: WorkerRequest) -> int:
     """For the engine: as asked for, else all CPUs that this process may run on."""
     return request.spec.threads or len(os.sched_getaffinity(0))
@@ -233,6 +256,8 @@ def _load_request(request: WorkerRequest, prepared: Prepared) -> LoadRequest:
 
 def _plan(command: Repeat) -> Plan:
     spec = command.request.spec
+    idle = min(spec.idle_seconds, IDLE_SHARE * spec.max_time_seconds)
+    idle = idle if command.prepared.metered else 0.0
     return Plan(
         index=command.index,
         repetitions=spec.repetitions,
@@ -248,4 +273,8 @@ def _plan(command: Repeat) -> Plan:
         seed=spec.seed,
         samples_path=samples_path(command.request.work_dir, command.index),
         position=command.position,
+        # Once in a run each: the device is the same in all of its repetitions.
+        idle_before_seconds=idle if command.index == 0 else 0.0,
+        idle_after_seconds=idle if command.index == spec.repetitions - 1 else 0.0,
+        looks_every_seconds=command.prepared.looks_every_seconds,
     )

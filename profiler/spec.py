@@ -218,6 +218,9 @@ class RunSpec(Frozen):
         timeout_seconds: deadline for the whole run, loading included.
         memory_limit_bytes: the worker is ended as ``out_of_memory`` above this resident size.
         sample_hertz: rate of the sampler; 0 turns it off.
+        idle_seconds: where a source of energy is read, to do nothing for so long before the run's
+            first warm-up and after its last iteration, so that idle power is known; a tenth of
+            ``max_time_seconds`` each at most. 0 leaves it out.
         sentinel: time a small fixed piece of work between blocks of iterations.
     """
 
@@ -239,6 +242,7 @@ class RunSpec(Frozen):
     timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)
     memory_limit_bytes: int | None = Field(default=None, gt=0)
     sample_hertz: float = Field(default=10.0, ge=0, le=20)
+    idle_seconds: float = Field(default=1.0, ge=0, le=600)
     sentinel: bool = True
     seed: int = Field(default=0, ge=0, le=2**63 - 1)
 

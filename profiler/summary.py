@@ -7,19 +7,19 @@ from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
-from profiler import disturbance, flags, relative, stats
+from profiler import disturbance, flags, relative, stats, throttling
 from profiler.commands import Summarise
 from profiler.device.environment import read_environment
 from profiler.device.flags import preflight_flags
 from profiler.device.preflight import read_preflight
-from profiler.energy import summarise_energy
+from profiler.energy.figures import Work
+from profiler.energy.summary import EnergySummary, summarise_energy
+from profiler.energy.window import Window
+from profiler.energy.work import windows_of
 from profiler.errors import InputError
 from profiler.failure import source_of
 from profiler.plan import RepetitionReport
 from profiler.result import (
-    Energy,
     Flag,
     Latency,
     ModelInfo,
@@ -29,7 +29,7 @@ from profiler.result import (
     TuneReport,
 )
 from profiler.samples import FILE_NAME, Recording
-from profiler.scenario_figures import Figures, figures
+from profiler.scenario_figures import figures
 from profiler.sensors import trace_file
 from profiler.sensors.trace import Trace
 from profiler.spec import ArtifactRef, RunSpec, Scenario
@@ -63,7 +63,11 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     on_device, device_reason = _on_device(recording, spec, facts.accelerator)
     calm, calm_reason = _undisturbed(recording, spec)
-    energy, energy_reason = _energy(trace, recording, spec.batch_size, facts.accelerator, found)
+    windows = windows_of(recording, reports)
+    energy = _energy(trace, windows, spec, reports)
+    spans = [window.span for window in windows]
+    throttled, throttled_reason = throttling.summarise(trace, recording.iterations, spans)
+    cool, cool_reason = throttling.unthrottled(trace, recording.iterations, spans, spec.scenario)
     sentinel = relative.summarise(
         reports[0].sentinel_kind or "", recording.iterations, recording.slices
     )
@@ -74,8 +78,12 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         *(preflight_flags(before, read_preflight()) if before else ()),
         *_run_flags(command, reports, trace),
         *found.flags,
+        *energy.flags,
         flags.drift(sentinel),
         flags.disturbed(contention),
+        flags.throttled(throttled),
+        flags.sensor_resonance(sum(report.shifted_seconds for report in reports)),
+        flags.low_voltage(throttling.low_voltage(trace, spans)),
     ]
     now = perf_counter()
     return RunResult(
@@ -110,6 +118,10 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         sustained=found.sustained,
         repetitions=tuple(report.figures for report in reports),
         stop=_stop(spec, found.latency, reports),
+        latency_unthrottled=cool,
+        latency_unthrottled_reason=cool_reason,
+        throttling=throttled,
+        throttling_reason=throttled_reason,
         contention=contention,
         sentinel=sentinel,
         sentinel_reason=None if sentinel else "it was turned off",
@@ -119,8 +131,8 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         overhead=request.overhead,
         memory=command.memory.memory,
         memory_reason=command.memory.reason,
-        energy=energy,
-        energy_reason=energy_reason,
+        energy=energy.energy,
+        energy_reason=energy.reason,
         sensors_absent=trace.absent if trace else (),
         sampler=trace.report if trace else None,
         clock_overhead_seconds=max(report.clock_overhead_seconds for report in reports),
@@ -195,30 +207,16 @@ def _undisturbed(recording: Recording, spec: RunSpec) -> tuple[Latency | None, s
 
 
 def _energy(
-    trace: Trace | None,
-    recording: Recording,
-    batch_size: int,
-    accelerator: str,
-    found: Figures,
-) -> tuple[Energy | None, str | None]:
+    trace: Trace | None, windows: list[Window], spec: RunSpec, reports: list[RepetitionReport]
+) -> EnergySummary:
     if trace is None:
-        return None, "the sampler was off (sample_hertz 0)"
-    iterations, blocks = recording.iterations, recording.blocks
-    if iterations.warmup.all():
-        windows = [
-            (float(blocks.start_ns[mine][0]) / 1e9, float(blocks.end_ns[mine][-1]) / 1e9)
-            for index in np.unique(blocks.repetition)
-            for mine in [blocks.repetition == index]
-        ]
-        calls = found.calls
-    else:
-        windows = iterations.timed_windows()
-        # Those that only led in after a pause used energy as well.
-        calls = sum(
-            int(((iterations.start_ns >= begin * 1e9) & (iterations.start_ns <= end * 1e9)).sum())
-            for begin, end in windows
-        )
-    return summarise_energy(trace, windows, calls * batch_size, accelerator=accelerator)
+        return EnergySummary(None, "the sampler was off (sample_hertz 0)")
+    work = Work(
+        windows=windows,
+        items_per_call=spec.batch_size,
+        idle=[span for report in reports for span in report.idle],
+    )
+    return summarise_energy(trace, work, accelerator=reports[0].facts.accelerator)
 
 
 def _tuning() -> tuple[TuneReport | None, str | None]:

@@ -25,6 +25,7 @@ from profiler.scenarios.served import Served, join
 from profiler.scenarios.server import Server, stretches
 from profiler.scenarios.waiting import Waited
 from profiler.sentinel import Sentinel
+from profiler.shifts import Shifts, shifts_for
 from profiler.spec import Scenario, StopSpec
 from profiler.timing import Stamps
 
@@ -47,6 +48,7 @@ class TimedPart:
         converged: the stop rule was satisfied.
         offline: blocks of that scenario.
         search: of the scenario ``server`` with a bound.
+        shifted_seconds: pauses between blocks that break the step with a sensor.
     """
 
     recording: Recording
@@ -55,6 +57,7 @@ class TimedPart:
     converged: bool
     offline: tuple[OfflineBlock, ...] = ()
     search: ServerReport | None = None
+    shifted_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,8 @@ class _Enough:
 
 
 def _single_stream(now: Situation) -> TimedPart:
-    blocks = _blocks(now)
+    shifts = _shifts(now)
+    blocks = _blocks(now, shifts)
     start = perf_counter_ns()
     enough = _Enough(now.plan.stop, start)
 
@@ -137,12 +141,13 @@ def _single_stream(now: Situation) -> TimedPart:
         return enough(stamps)
 
     blocks.run(max(0.0, now.seconds), between)
-    return _one_by_one(now, blocks, converged=enough.converged)
+    return _one_by_one(now, blocks, shifts, converged=enough.converged)
 
 
 def _sustained(now: Situation) -> TimedPart:
     """All of the time, since sustained load is about what comes later; then until it settled."""
-    blocks = _blocks(now)
+    shifts = _shifts(now)
+    blocks = _blocks(now, shifts)
     start = perf_counter_ns()
     waited = Waited(now.device)
 
@@ -160,15 +165,16 @@ def _sustained(now: Situation) -> TimedPart:
 
     if perf_counter_ns() < limit_ns and waited.look(perf_counter_ns()):
         blocks.run((limit_ns - perf_counter_ns()) / 1e9, settled)
-    return _one_by_one(now, blocks, converged=False)
+    return _one_by_one(now, blocks, shifts, converged=False)
 
 
-def _blocks(now: Situation) -> TimedBlocks:
+def _blocks(now: Situation, shifts: Shifts | None) -> TimedBlocks:
     return TimedBlocks(
         now.loaded.call,
         now.loaded.synchronize,
         timer=now.loaded.device_timer,
         sentinel=now.sentinel,
+        pause=shifts,
         clock=perf_counter_ns,
     )
 
@@ -179,7 +185,9 @@ def _tell(now: Situation, start_ns: int, stamps: Stamps) -> None:
     now.tell((stamps[-1][1] - start_ns) / 1e9, len(stamps), recent)
 
 
-def _one_by_one(now: Situation, blocks: TimedBlocks, *, converged: bool) -> TimedPart:
+def _one_by_one(
+    now: Situation, blocks: TimedBlocks, shifts: Shifts | None, *, converged: bool
+) -> TimedPart:
     _closing_edge(now)
     counted = blocks.counted()
     return TimedPart(
@@ -187,7 +195,16 @@ def _one_by_one(now: Situation, blocks: TimedBlocks, *, converged: bool) -> Time
         iterations=len(counted),
         median_seconds=median(b - a for a, b in counted) / 1e9,
         converged=converged,
+        shifted_seconds=shifts.seconds if shifts is not None else 0.0,
     )
+
+
+def _shifts(now: Situation) -> Shifts | None:
+    """Pauses, where the warm-up's calls kept in step with a sensor."""
+    if not now.plan.looks_every_seconds or not now.warmup:
+        return None
+    call = float(np.median(_warm_seconds(now)))
+    return shifts_for(call, now.plan.looks_every_seconds, now.plan.seed + now.plan.index)
 
 
 def _warm_seconds(now: Situation) -> NDArray[np.float64]:

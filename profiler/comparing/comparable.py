@@ -48,7 +48,13 @@ _FOLLOWS = {
 # Flags that say nothing of latency: they warn of memory and energy figures. And one that says only
 # how wide the interval is, which the comparison's own interval holds already.
 OTHER_FIGURES = frozenset(
-    {"memory_pass_failed", "energy_disagree", "idle_power_drift", "not_converged"}
+    {
+        "memory_pass_failed",
+        "energy_disagree",
+        "idle_power_drift",
+        "sensor_resonance",
+        "not_converged",
+    }
 )
 
 

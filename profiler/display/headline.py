@@ -25,6 +25,9 @@ def headline(result: RunResult) -> list[Figure]:
     undisturbed = result.latency_undisturbed
     if undisturbed is not None and undisturbed.p50 is not None:
         rows.append(_timed("p50, undisturbed blocks only", undisturbed.p50, undisturbed.p50_reason))
+    cool = result.latency_unthrottled
+    if cool is not None and cool.p50 is not None:
+        rows.append(_timed("p50, unthrottled iterations only", cool.p50, cool.p50_reason))
     rows += _relative(result)
     rows += _throughput(result)
     rows += _server(result)
@@ -113,8 +116,9 @@ def _cost(result: RunResult) -> list[Figure]:
         rows.append(Figure("energy per item", units.NOTHING, result.energy_reason or ""))
     else:
         figure = energy.headline
-        source = f"{figure.provenance.source}, {figure.provenance.scope.value}"
-        rows.append(Figure("energy per item", units.joules(figure.joules_per_item), source))
+        source = figure.provenance
+        note = f"{source.source}, {source.scope.value}, ±{100 * source.uncertainty:.2g} %"
+        rows.append(Figure("energy per item", units.joules(figure.joules_per_item), note))
     info = result.model_info
     why = "" if info.parameters is not None else info.parameters_reason
     rows.append(Figure("parameters", units.count(info.parameters), why or ""))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from profiler.base import Frozen, StrEnum
+from profiler.energy.idle import IdlePower
+from profiler.results.latency import Interval
 
 
 class EnergyScope(StrEnum):
@@ -37,15 +39,28 @@ class Provenance(Frozen):
 class EnergyFigure(Frozen):
     """Joules over the timed iterations, from one source.
 
-    ``coverage`` is the share of the window in which the source was read as often as it should be;
-    ``largest_gap_seconds`` is the longest time without a reading in it.
+    Those of a counter are cut at its ticks in each repetition, so that ``window_seconds`` and
+    ``items`` are a little less than all. Gross: idle power is in them. ``coverage`` is the share of
+    the timed parts that the figure is of; ``largest_gap_seconds`` is the longest time without a
+    reading in them.
+
+    Attributes:
+        joules_per_item_interval: 95 %, over repetitions, with the measurement's uncertainty.
+        net_energy_joules: less idle power for as long, off by ``net_uncertainty_joules`` at most.
     """
 
     provenance: Provenance
     window_seconds: float
     energy_joules: float
+    items: float | None = None
     joules_per_item: float
+    joules_per_item_interval: Interval | None = None
+    joules_per_item_reason: str | None = None
     mean_power_watts: float
+    idle: IdlePower | None = None
+    idle_reason: str | None = None
+    net_energy_joules: float | None = None
+    net_uncertainty_joules: float | None = None
     coverage: float | None = None
     largest_gap_seconds: float | None = None
 

@@ -62,7 +62,9 @@ class Channel(Frozen):
         update_period_seconds: how often the sensor has a new value, where that is known.
         wraps_at: the modulus of a counter that wraps, in the channel's unit.
         resolution: the smallest step of the value, in the channel's unit.
-        averaging_seconds: the value is the mean over this long before the read.
+        averaging_seconds: the value is the mean over this long before its update; of a counter,
+            what it adds up is. Shorter than the update period: the sensor does not see the rest.
+        lag_seconds: by how much the value may be older than ``update_period_seconds`` says.
         calibration_error: relative error of the sensor itself, where it is known.
         quality: set where the value is an estimate, whatever it is integrated from.
         cause: on throttling: seconds (a counter), the flag (1 while it lasts) or events.
@@ -77,6 +79,7 @@ class Channel(Frozen):
     wraps_at: float | None = None
     resolution: float | None = None
     averaging_seconds: float | None = None
+    lag_seconds: float | None = None
     calibration_error: float | None = None
     quality: EnergyQuality | None = None
     cause: ThrottleCause | None = None

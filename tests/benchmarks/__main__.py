@@ -23,6 +23,7 @@ from tests.benchmarks import (
     timed_loop,
 )
 from tests.benchmarks.context import Context, say
+from tests.benchmarks.energy_peers import benchmark as energy_peers
 from tests.benchmarks.peers import benchmark as peers
 from tests.benchmarks.report import Section, machine, machine_line, markdown
 
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
     for module in (
         timed_loop,
         coverage,
+        energy_peers,
         peers,
         reality,
         run_cost,

@@ -228,3 +228,22 @@ def test_the_memory_pass_sees_what_the_calls_hold() -> None:
     assert found.peak_rss_bytes - found.rss_before_load_bytes > 80 * 2**20
     assert found.accelerator_peak_allocated_bytes is None
     assert found.accelerator_reason == "ran on cpu"
+
+
+def test_quiet_stretches_lie_before_the_warm_up_and_after_the_timed_part(tmp_path: Path) -> None:
+    plan = default_plan(tmp_path / "r.npz").model_copy(
+        update={"budget_seconds": 0.4, "idle_before_seconds": 0.05, "idle_after_seconds": 0.02}
+    )
+    found = run(plan, lambda: time.sleep(0.001))
+    before, after = found.idle
+    iterations = Iterations.load(tmp_path / "r.npz")
+    ends = iterations.start_ns + iterations.latency_ns
+    assert (before.when, after.when) == ("before", "after")
+    assert before.end_seconds <= iterations.start_ns[0] / 1e9
+    assert after.start_seconds >= ends[-1] / 1e9
+    assert before.end_seconds - before.start_seconds >= 0.05
+    assert after.end_seconds - after.start_seconds >= 0.02
+
+
+def test_without_a_source_of_energy_no_time_is_spent_on_being_quiet(tmp_path: Path) -> None:
+    assert run(default_plan(tmp_path / "r.npz"), lambda: time.sleep(0.001)).idle == ()

@@ -130,3 +130,34 @@ def test_the_sampler_reads_what_the_device_was_set_up_to_read(tmp_path: Path) ->
     }  # fmt: skip
     assert trace.report is not None
     assert trace.report.sources == ("meter", "replay")
+
+
+@pytest.mark.parametrize(
+    ("index", "metered", "when"),
+    [
+        (0, True, ["before"]),
+        (1, True, ["after"]),
+        (0, False, []),
+    ],
+)
+def test_the_device_is_quiet_once_before_and_once_after_a_run_where_energy_is_read(
+    tmp_path: Path, index: int, metered: bool, when: list[str]
+) -> None:
+    subject = runner(FakeAdapter(lambda: time.sleep(0.001)))
+    asked = request(tmp_path)
+    spec = asked.spec.model_copy(update={"max_time_seconds": 0.5, "idle_seconds": 30.0})
+    answer = subject.carry_out(
+        Repeat(
+            request=asked.model_copy(update={"spec": spec}),
+            prepared=PREPARED.model_copy(update={"metered": metered}),
+            index=index,
+            position=0,
+            budget_seconds=0.3,
+            least_seconds=0.1,
+        )
+    )
+    assert isinstance(answer, Repeated)
+    idle = answer.report.idle
+    assert [span.when for span in idle] == when
+    # No more than a tenth of the run's time, however long was asked for.
+    assert all(0.05 <= span.end_seconds - span.start_seconds < 5 for span in idle)

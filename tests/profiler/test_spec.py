@@ -64,6 +64,7 @@ def test_an_unknown_key_is_an_error_at_every_depth() -> None:
         ("memory_limit_bytes", 0),
         ("sample_hertz", 21),
         ("sample_hertz", -1),
+        ("idle_seconds", -1),
         ("seed", -1),
         ("seed", 2**63),
         ("accelerator", "gpu"),

@@ -1,0 +1,1 @@
+"""Energy beside zeus and codecarbon: the same simulated sensors, whose truth is known."""
