@@ -24,7 +24,7 @@ from profiler.result import (
 from profiler.scenarios.offline import offline_block
 from profiler.sensors.base import Channel, Quantity, Reading
 from profiler.sensors.rapl import parse_modulus
-from profiler.sensors.recorder import Recorder, decode
+from profiler.sensors.recorder import Recorder, decode, encode
 from profiler.sensors.trace import Series, Trace
 from profiler.timing import Stamps, timed_block
 from tests.profiler.test_energy_counter import found
@@ -201,7 +201,7 @@ def test_5_a_failed_read_is_no_zero_and_adds_no_range() -> None:
         cpu_affinity=(),
         sources=(),
     )
-    series = decode(recorder.encode((), report)).series[0]
+    series = decode(encode([recorder], (), report)).series[0]
     assert series.failed == len(READ[::7])
     assert series.values.min() >= 3000.0
     got = counted(series)
