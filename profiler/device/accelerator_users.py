@@ -54,6 +54,57 @@ def read_accelerator_use(
         module.nvmlShutdown()
 
 
+class OwnUse(NamedTuple):
+    """What the driver shows for one process on all GPUs together, or why it shows nothing."""
+
+    memory_bytes: int | None
+    reason: str | None
+
+
+def read_own_use(pid: int, module: ModuleType | None = None) -> OwnUse:
+    """GPU memory of a process as the driver sees it: its context is in it, and its libraries'.
+
+    Args:
+        pid: of the process.
+        module: ``pynvml`` or a stand-in for it; imported when ``None``.
+    """
+    if module is None:
+        try:
+            module = importlib.import_module("pynvml")
+        except ImportError:
+            return OwnUse(None, "nvidia-ml-py is not installed")
+    try:
+        module.nvmlInit()
+    except module.NVMLError as error:
+        return OwnUse(None, f"the NVIDIA driver's library does not answer: {error}")
+    try:
+        return _own(module, pid)
+    finally:
+        module.nvmlShutdown()
+
+
+def _own(m: ModuleType, pid: int) -> OwnUse:
+    try:
+        count = m.nvmlDeviceGetCount()
+    except m.NVMLError as error:
+        return OwnUse(None, f"the NVIDIA driver does not list its GPUs: {error}")
+    listed = [_of_gpu(m, Path("/"), index) for index in range(count)]
+    known = [processes for processes in listed if processes is not None]
+    if not known:
+        return OwnUse(None, "the driver does not list the processes of this device's GPUs")
+    mine = [process for processes in known for process in processes if process.pid == pid]
+    if not mine:
+        return OwnUse(
+            None,
+            f"the driver lists no process {pid} on its GPUs; inside a container it counts the "
+            "processes by the host's numbers",
+        )
+    sizes = [process.memory_bytes for process in mine if process.memory_bytes is not None]
+    if len(sizes) < len(mine):
+        return OwnUse(None, "the driver does not tell how much memory a process has")
+    return OwnUse(sum(sizes), None)
+
+
 def _read(m: ModuleType, root: Path, own: int) -> AcceleratorUse:
     try:
         version = m.nvmlSystemGetDriverVersion()
