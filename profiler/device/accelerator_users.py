@@ -1,4 +1,4 @@
-"""Who else uses the GPU, and through which driver. Never to be asked while anything is timed.
+"""Who uses the GPU, through which driver, within which limit. Not to be asked while timing.
 
 Listing the processes of a GPU takes milliseconds in the driver, and its lock stalls launches.
 """
@@ -20,10 +20,14 @@ _MOST_ANCESTORS = 64
 
 
 class AcceleratorUse(NamedTuple):
-    """``None``: there is no NVIDIA driver, or it does not tell."""
+    """``None``: there is no NVIDIA driver, or it does not tell.
+
+    ``power_limits_watts`` are those in force, one for each GPU.
+    """
 
     driver: str | None
     processes: tuple[AcceleratorProcess, ...] | None
+    power_limits_watts: tuple[float | None, ...] | None = None
 
 
 UNKNOWN = AcceleratorUse(None, None)
@@ -32,7 +36,7 @@ UNKNOWN = AcceleratorUse(None, None)
 def read_accelerator_use(
     root: Path = Path("/"), module: ModuleType | None = None, own: int | None = None
 ) -> AcceleratorUse:
-    """The NVIDIA driver's version and the processes on its GPUs that are not ours.
+    """The NVIDIA driver's version, the power limits, and the processes that are not ours.
 
     Args:
         root: of the filesystem, for the names of processes.
@@ -114,11 +118,21 @@ def _read(m: ModuleType, root: Path, own: int) -> AcceleratorUse:
     # Older bindings answer in bytes.
     driver = version.decode(errors="replace") if isinstance(version, bytes) else str(version)
     listed = [_of_gpu(m, root, index) for index in range(count)]
+    limits = tuple(_power_limit(m, index) for index in range(count)) or None
     known = [processes for processes in listed if processes is not None]
     if not known:
-        return AcceleratorUse(driver, None)
+        return AcceleratorUse(driver, None, limits)
     others = [p for processes in known for p in processes if own not in _lineage(root, p.pid)]
-    return AcceleratorUse(driver, tuple(others))
+    return AcceleratorUse(driver, tuple(others), limits)
+
+
+def _power_limit(m: ModuleType, index: int) -> float | None:
+    """Watts, the lowest of all limits that are set; ``None`` where the GPU has none (a Jetson)."""
+    try:
+        milliwatts = m.nvmlDeviceGetEnforcedPowerLimit(m.nvmlDeviceGetHandleByIndex(index))
+    except m.NVMLError:
+        return None
+    return float(milliwatts) / 1000
 
 
 def _of_gpu(m: ModuleType, root: Path, index: int) -> list[AcceleratorProcess] | None:

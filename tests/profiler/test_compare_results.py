@@ -169,6 +169,10 @@ def test_every_other_difference_is_named_and_stands_in_the_way(
         ({"on_battery": True}, "preflight.on_battery"),
         ({"isolated_cpus": (1,)}, "preflight.isolated_cpus"),
         ({"accelerator_driver": "550"}, "preflight.accelerator_driver"),
+        (
+            {"accelerator_power_limits_watts": (300.0, None)},
+            "preflight.accelerator_power_limits_watts",
+        ),
     ],
 )
 def test_the_devices_settings_are_compared(change: dict[str, Any], field: str) -> None:

@@ -337,6 +337,14 @@ class Driver(ModuleType):
         return []
 
 
+def test_the_stand_in_names_only_what_the_real_module_has() -> None:
+    pynvml = pytest.importorskip("pynvml")
+    functions = [name for name in vars(Driver) if name.startswith("nvml")]
+    assert functions
+    assert [name for name in functions if not hasattr(pynvml, name)] == []
+    assert {"pid", "usedGpuMemory"} <= set(dict(pynvml.c_nvmlProcessInfo_v3_t._fields_))
+
+
 def test_a_process_is_summed_over_gpus() -> None:
     driver = Driver([(7, 100), (8, 50)], [(7, 30)])
     assert read_own_use(7, driver) == (130, None)
