@@ -256,6 +256,7 @@ def test_a_virtual_machine_that_shows_nothing(tmp_path: Path) -> None:
         "swap_used_bytes": None,
         "accelerator_driver": None,
         "accelerator_processes": None,
+        "accelerator_power_limits_watts": None,
     }
     assert preflight_flags(found, found) == []
 
