@@ -25,7 +25,7 @@ from tests.benchmarks.report import (
     median_and_range,
 )
 from tests.benchmarks.submit_latency import PARTS, Stamps, parts
-from tests.builders import make_result
+from tests.builders import make_latency, make_result
 
 # --- ratios ----------------------------------------------------------------------------------
 
@@ -89,16 +89,22 @@ def test_the_cost_of_the_sampler_stands_beside_the_control(
         *rounds_of(Subject.SAMPLER, 1.0),
         *rounds_of(Subject.RECORDED, 1.1),
     ]
-    monkeypatch.setattr(perturbation, "_measured", lambda *_: measured)
+    monkeypatch.setattr(perturbation, "_measured", lambda *_: (3, measured))
     monkeypatch.setattr(
         perturbation, "TREE", Path(__file__).parent / "fixtures" / "sysfs" / "intel-desktop"
     )
     section = perturbation.run(context.Context(True, tmp_path, ExitStack()))
+    assert "batch size 3" in section.text
     assert "5.00 ms at rest" in section.text
     own, jetson, control = section.tables[0].rows
     assert (own[0], own[1], own[-1]) == ("sampler of this machine", "+0.00%", "yes")
     assert (jetson[1], jetson[-1]) == ("+5.00%", "no")
     assert (control[0], control[1]) == ("control", "+0.00%")
+
+
+@pytest.mark.parametrize(("p50", "batch_size"), [(0.0018, 3), (0.0047, 1), (0.2, 1)])
+def test_the_batch_brings_a_call_to_about_5_ms(p50: float, batch_size: int) -> None:
+    assert perturbation.fitting(make_result(latency=make_latency(p50))) == batch_size
 
 
 def test_a_tree_without_sensors_measures_nothing(

@@ -65,7 +65,10 @@ def main() -> int:
         help="over which reality is spread, 60 of itself; peers begins no round after them",
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of every engine, in peers and reality"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="of every engine, in peers, perturbation and reality",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
     parser.add_argument(
