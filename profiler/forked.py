@@ -6,6 +6,7 @@ about 15 ms where an import takes seconds. The child's answer comes back as JSON
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -126,6 +127,21 @@ def _parse(raw: bytes, answer: type[Answer], what: str) -> Answer:
     raise FAILURES.get(failure.failure, ModelError)(failure.message)
 
 
+def _keep_to_this_process(writer: int) -> None:
+    """A process that the model starts must not hold the answer's end open, or nobody sees it."""
+    is_open = True
+
+    def close() -> None:
+        nonlocal is_open
+        # Once: the number may be another file's in the children of that process.
+        if is_open:
+            is_open = False
+            with contextlib.suppress(OSError):
+                os.close(writer)
+
+    os.register_at_fork(after_in_child=close)
+
+
 def _child(function: Callable[[], Answer], writer: int) -> None:
     """Never returns: the child must not run on into its parent's code."""
     code = 1
@@ -135,6 +151,7 @@ def _child(function: Callable[[], Answer], writer: int) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        _keep_to_this_process(writer)
         try:
             message = b"+" + function().model_dump_json().encode()
         except BaseException as error:  # noqa: BLE001 - all of it goes to the parent, typed

@@ -46,11 +46,11 @@ def run(context: Context) -> Section:
     batch_size, measured = _measured(context, rounds)
     found = figures(measured)
     at_rest = sorted(each for one in measured for each in one.still)
-    threads = "as many threads as CPUs" if context.threads is None else f"{context.threads} threads"
+    threads = "as many as CPUs" if context.threads is None else str(context.threads)
     return Section(
         name=NAME,
         text=(
-            f"{MODEL} in {RUNTIME.value}, batch size {batch_size}, {threads}: "
+            f"{MODEL} in {RUNTIME.value}, batch size {batch_size}, threads {threads}: "
             f"{units.seconds(at_rest[len(at_rest) // 2])} at rest, median. Samplers at "
             f"{HERTZ:g} Hz, {rounds} rounds of each in processes of {ROUNDS_IN_A_TURN}. "
             "In a round a sampler is held still and let go in blocks of a quarter of a second, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import subprocess
@@ -201,6 +202,39 @@ def test_what_the_parent_had_not_flushed_comes_once(
         call(lambda: Number(value=1))
         monkeypatch.undo()
     assert path.read_text(encoding="ascii") == "once"
+
+
+def test_a_process_that_the_model_leaves_behind_does_not_hold_its_answer_up(
+    tmp_path: Path,
+) -> None:
+    ended, status = tmp_path / "ended", tmp_path / "status"
+
+    def leave() -> NoReturn:
+        # Gets the number that the pipe had, and must keep it in a process of its own.
+        own = os.open(os.devnull, os.O_RDONLY)
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(OSError):
+                os.fstat(own)
+                os._exit(0)
+            os._exit(1)
+        status.write_text(str(os.waitpid(pid, 0)[1]), encoding="ascii")
+        time.sleep(10)
+        ended.touch()
+        os._exit(0)
+
+    def function() -> Number:
+        pid = os.fork()
+        if pid == 0:
+            leave()
+        while not status.exists():
+            time.sleep(0.001)
+        return Number(value=pid)
+
+    left = call(function).value
+    assert not ended.exists()
+    os.kill(left, signal.SIGKILL)
+    assert status.read_text(encoding="ascii") == "0"
 
 
 def test_a_child_is_watched_until_it_answers() -> None:
