@@ -14,9 +14,10 @@ that there is a reason in the figure's place. Not verified on a system that dele
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
+
+from profiler.sensors.cgroup import own_group
 
 MOUNT = "sys/fs/cgroup"
 _NAME = "fleetmark-memory"
@@ -60,19 +61,6 @@ class TransientGroup:
         _remove(self._path)
 
 
-def own_group(root: Path = Path("/")) -> Path | None:
-    """The folder of the group that this process is in; ``None`` without control groups v2."""
-    try:
-        text = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    found = re.search(r"^0::/(.*)$", text, re.MULTILINE)
-    if found is None or ".." in found.group(1):
-        return None
-    folder = root / MOUNT / found.group(1)
-    return folder if (folder / "cgroup.procs").exists() else None
-
-
 def is_delegated(group: Path) -> bool:
     """Whether systemd gave this part of the tree to the processes in it."""
     for name in ("user.delegate", "trusted.delegate"):
@@ -97,7 +85,7 @@ def make_group(
         delegated: whether groups may be made in a group.
     """
     own = own_group(root)
-    if own is None:
+    if own is None or not (own / "cgroup.procs").exists():
         return "this process is in no control group of version 2"
     if own == root / MOUNT or not delegated(own.parent):
         return (

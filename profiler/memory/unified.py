@@ -1,7 +1,6 @@
 """Whether an accelerator's memory is the host's own: then the two must never be added.
 
-Sources: NVIDIA, *CUDA Driver API*, ``cuDeviceGetAttribute``; the device tree bindings of the Linux
-kernel, ``arm/tegra.yaml``. Not verified on hardware.
+Source: NVIDIA, *CUDA Driver API*, ``cuDeviceGetAttribute``. Not verified on hardware.
 """
 
 from __future__ import annotations
@@ -10,27 +9,23 @@ import ctypes
 from pathlib import Path
 from typing import Any
 
-from profiler.sensors.probe import first_line
-
-COMPATIBLE = "proc/device-tree/compatible"
+from profiler.sensors.jetson import is_jetson
 
 # <cuda.h>: the device is integrated with the memory subsystem of the host.
 _CU_DEVICE_ATTRIBUTE_INTEGRATED = 18
 _CUDA_SUCCESS = 0
-_TEGRA = "nvidia,tegra"
 
 
-def is_unified(compatible: str, integrated: bool | None) -> bool | None:
+def is_unified(on_jetson: bool, integrated: bool | None) -> bool | None:
     """Whether host and accelerator share memory; ``None`` when nobody tells.
 
     Args:
-        compatible: of the device tree, its strings separated by zero bytes; empty without one.
+        on_jetson: the board is one, whose own GPU is integrated.
         integrated: what the driver says. It comes first: a board may hold a card as well.
     """
     if integrated is not None:
         return integrated
-    names = compatible.split("\0")
-    return True if any(name.startswith(_TEGRA) for name in names) else None
+    return True if on_jetson else None
 
 
 def read_unified(accelerator: str, root: Path = Path("/"), cuda: Any = None) -> bool | None:
@@ -42,8 +37,7 @@ def read_unified(accelerator: str, root: Path = Path("/"), cuda: Any = None) -> 
         cuda: the driver's library or a stand-in for it; loaded when ``None``.
     """
     ordinal = int(accelerator.partition(":")[2] or 0)
-    compatible = first_line(root / COMPATIBLE) or ""
-    return is_unified(compatible, _integrated(ordinal, _driver() if cuda is None else cuda))
+    return is_unified(is_jetson(root), _integrated(ordinal, _driver() if cuda is None else cuda))
 
 
 def _driver() -> Any:

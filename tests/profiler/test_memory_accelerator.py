@@ -89,26 +89,40 @@ def test_without_a_driver_the_reason_is_the_drivers() -> None:
 
 
 JETSON = "nvidia,p3768-0000+p3767-0005\0nvidia,p3767-0005\0nvidia,tegra234"
-PI = "raspberrypi,5-model-b\0brcm,bcm2712"
+TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
 
 
 @pytest.mark.parametrize(
-    ("compatible", "integrated", "expected"),
+    ("on_jetson", "integrated", "expected"),
     [
-        (JETSON, None, True),
-        (JETSON, True, True),
+        (True, None, True),
+        (True, True, True),
         # A card in a board that has a GPU of its own.
-        (JETSON, False, False),
-        ("", True, True),
-        ("", False, False),
-        ("", None, None),
-        (PI, None, None),
+        (True, False, False),
+        (False, True, True),
+        (False, False, False),
+        (False, None, None),
     ],
 )
 def test_memory_is_unified_where_the_driver_or_the_board_says_so(
-    compatible: str, integrated: bool | None, expected: bool | None
+    on_jetson: bool, integrated: bool | None, expected: bool | None
 ) -> None:
-    assert is_unified(compatible, integrated) is expected
+    assert is_unified(on_jetson, integrated) is expected
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ("jetson-orin-nano", True),
+        ("jetson-agx-orin", True),
+        ("jetson-xavier-nx", True),
+        ("jetson-nano-jp4", True),
+        ("raspberry-pi-5", None),
+        ("intel-desktop", None),
+    ],
+)
+def test_a_board_is_known_when_the_driver_says_nothing(tree: str, expected: bool | None) -> None:
+    assert read_unified("cuda:0", TREES / tree, Cuda(0, "cuInit")) is expected
 
 
 class Cuda:
