@@ -208,7 +208,9 @@ def _peaks(memory: Memory | None) -> Iterator[tuple[str, float]]:
     if memory.peak_rss_bytes is not None:
         yield "rss", memory.peak_rss_bytes
     if memory.accelerator_peak_allocated_bytes is not None:
-        yield "accelerator", memory.accelerator_peak_allocated_bytes
+        # Shared with the host under a name of its own: nobody is to add it to the host's.
+        kind = "unified" if memory.unified else "accelerator"
+        yield kind, memory.accelerator_peak_allocated_bytes
 
 
 def _fleet_families(now: CoordinatorSnapshot) -> list[Metric]:

@@ -6,15 +6,19 @@ about 15 ms where an import takes seconds. The child's answer comes back as JSON
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from time import perf_counter
 from typing import TypeVar
 
 from pydantic import ValidationError
 
+from profiler.allocation import classify
 from profiler.base import Frozen
 from profiler.errors import (
     DeviceError,
@@ -31,15 +35,9 @@ FAILURES: dict[FailureKind, type[RunFailure]] = {
     kind.kind: kind for kind in (ModelError, DeviceError, RunTimeout, OutOfMemory, Unsupported)
 }
 
-# How engines say that an allocation failed; they have no common exception type.
-OUT_OF_MEMORY_SIGNS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "failed to allocate memory",
-    "bad_alloc",
-    "bad allocation",
-)
+# The pause between two looks at a child, and the share of a CPU that looking may take.
+WATCH_SECONDS = 0.005
+WATCH_SHARE = 0.1
 
 Answer = TypeVar("Answer", bound=Frozen)
 
@@ -47,16 +45,6 @@ Answer = TypeVar("Answer", bound=Frozen)
 class _Failure(Frozen):
     failure: FailureKind
     message: str
-
-
-def classify(error: BaseException) -> RunFailure:
-    """The typed failure for whatever a model or an engine raised."""
-    if isinstance(error, RunFailure):
-        return error
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or any(s in text.lower() for s in OUT_OF_MEMORY_SIGNS):
-        return OutOfMemory(text)
-    return ModelError(text)
 
 
 def describe_exit(status: int, what: str) -> RunFailure:
@@ -71,13 +59,20 @@ def describe_exit(status: int, what: str) -> RunFailure:
     return ModelError(f"{what} crashed with {name}")
 
 
-def call_in_child(function: Callable[[], Answer], answer: type[Answer], what: str) -> Answer:
+def call_in_child(
+    function: Callable[[], Answer],
+    answer: type[Answer],
+    what: str,
+    watch: Callable[[int], None] | None = None,
+) -> Answer:
     """Run ``function`` in a forked child and return its answer.
 
     Args:
         function: runs in the child.
         answer: the type to parse the child's answer as.
         what: names the child in messages, such as ``repetition 2``.
+        watch: called in this process with the child's pid, again and again until it answers. It
+            must not raise, and nothing should be timed meanwhile.
 
     Raises:
         RunFailure: the child raised, crashed, was killed or answered nonsense.
@@ -90,12 +85,35 @@ def call_in_child(function: Callable[[], Answer], answer: type[Answer], what: st
         os.close(reader)
         _child(function, writer)
     os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        raw = pipe.read()
+    try:
+        if watch is not None:
+            _watch(reader, pid, watch)
+        raw = _read(reader)
+    finally:
+        os.close(reader)
     _, status = os.waitpid(pid, 0)
     if status != 0:
         raise describe_exit(status, what)
     return _parse(raw, answer, what)
+
+
+def _watch(reader: int, pid: int, watch: Callable[[int], None]) -> None:
+    """Until the child's answer begins, or its end."""
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    pause = WATCH_SECONDS
+    while not poll.poll(pause * 1000):
+        start = perf_counter()
+        watch(pid)
+        # Where looking takes long, it is done less often: it must not take a CPU from the child.
+        pause = max(WATCH_SECONDS, (perf_counter() - start) / WATCH_SHARE)
+
+
+def _read(reader: int) -> bytes:
+    chunks = []
+    while chunk := os.read(reader, 1 << 16):
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _parse(raw: bytes, answer: type[Answer], what: str) -> Answer:
@@ -109,6 +127,21 @@ def _parse(raw: bytes, answer: type[Answer], what: str) -> Answer:
     raise FAILURES.get(failure.failure, ModelError)(failure.message)
 
 
+def _keep_to_this_process(writer: int) -> None:
+    """A process that the model starts must not hold the answer's end open, or nobody sees it."""
+    is_open = True
+
+    def close() -> None:
+        nonlocal is_open
+        # Once: the number may be another file's in the children of that process.
+        if is_open:
+            is_open = False
+            with contextlib.suppress(OSError):
+                os.close(writer)
+
+    os.register_at_fork(after_in_child=close)
+
+
 def _child(function: Callable[[], Answer], writer: int) -> None:
     """Never returns: the child must not run on into its parent's code."""
     code = 1
@@ -118,6 +151,7 @@ def _child(function: Callable[[], Answer], writer: int) -> None:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
+        _keep_to_this_process(writer)
         try:
             message = b"+" + function().model_dump_json().encode()
         except BaseException as error:  # noqa: BLE001 - all of it goes to the parent, typed

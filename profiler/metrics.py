@@ -47,7 +47,7 @@ CHANNEL = ("source", "channel")
 
 # ``stat`` and not ``quantile``: promtool refuses the latter on a gauge.
 LATENCY_STATS = ("p50", "p90", "p99", "mean", "min", "max", "ci_low", "ci_high")
-PEAK_MEMORY_KINDS = ("rss", "accelerator")
+PEAK_MEMORY_KINDS = ("rss", "accelerator", "unified")
 
 RUN_LATENCY = MetricSpec(
     name="fleetmark_run_latency_seconds",
@@ -83,7 +83,8 @@ RUN_PEAK_MEMORY = MetricSpec(
     labels=("device", *CONFIGURATION, "kind"),
     help=(
         "Highest memory of the latest successful run: rss of its process, or what it allocated on "
-        "the accelerator."
+        "the accelerator; unified where the accelerator's memory is the host's own. Never to be "
+        "added up."
     ),
     served_by=COORDINATOR,
 )

@@ -11,11 +11,9 @@ from typing import Literal, NamedTuple
 from profiler import timed_part
 from profiler.blocks import BLOCK_NS
 from profiler.energy.idle import IdleSpan
-from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
-from profiler.memory import read_host_memory, reset_peak
-from profiler.plan import MEMORY_CALLS, LoadedFacts, Plan, RepetitionReport
-from profiler.result import InputInfo, Memory, RepetitionFigures
+from profiler.plan import LoadedFacts, Plan, RepetitionReport
+from profiler.result import InputInfo, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.scenarios.live_state import LiveState
 from profiler.sentinel import ConvolutionWork, Sentinel
@@ -243,38 +241,4 @@ def _at(phase: Phase, plan: Plan, inside: float = 0.0) -> ProgressEvent:
         fraction=(plan.index + inside) / plan.repetitions,
         repetition=plan.index,
         repetitions=plan.repetitions,
-    )
-
-
-def measure_memory(adapter: RuntimeAdapter, request: LoadRequest) -> Memory:
-    """Peak memory of loading and a few calls, in this process: a pass of its own.
-
-    Raises:
-        RunFailure: the model does not load or does not run.
-        ModelError: ``/proc`` does not say.
-    """
-    try:
-        reset_peak()
-        reason = None
-    except OSError as error:
-        # Without the reset the peak would include the imports: not the model's, so not reported.
-        reason = f"the kernel does not reset VmHWM: {error.strerror}"
-    before = read_host_memory()
-    loaded = adapter.load(request)
-    for _ in range(MEMORY_CALLS):
-        _first_call(loaded)
-    try:
-        after = read_host_memory()
-    except (OSError, KeyError) as error:
-        raise ModelError(f"/proc/self/status cannot be read: {error}") from error
-    peaks = loaded.accelerator_peak_bytes()
-    return Memory(
-        peak_rss_bytes=after.peak_rss if reason is None else None,
-        peak_rss_reason=reason,
-        rss_before_load_bytes=before.rss,
-        rss_anonymous_bytes=after.anonymous,
-        rss_file_bytes=after.file,
-        accelerator_peak_allocated_bytes=peaks[0] if peaks else None,
-        accelerator_peak_reserved_bytes=peaks[1] if peaks else None,
-        accelerator_reason=None if peaks else f"ran on {loaded.accelerator}",
     )

@@ -8,7 +8,7 @@ Schema history
    scenario. What version 1 has is unchanged, so its results are still read. Optional, since then:
    ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``; sampler by source;
    ``throttling``, ``latency_unthrottled``; in ``energy`` items, an interval, idle power and
-   net joules.
+   net joules; more kinds of ``memory``.
 """
 
 from __future__ import annotations

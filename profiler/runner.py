@@ -26,14 +26,15 @@ from profiler.contention import other_share, read_cpu_times
 from profiler.conversion.convert import Converted, convert_to_onnx, needs_conversion
 from profiler.device.preflight import read_preflight
 from profiler.energy.figures import looks_every, metered
-from profiler.errors import RunFailure
+from profiler.errors import OutOfMemory, RunFailure
 from profiler.events import Phase, ProgressEvent, ResultEvent, WorkerRequest
 from profiler.forked import call_in_child
+from profiler.memory.measure import measure_memory
 from profiler.overhead.measure import measure_overhead
 from profiler.overhead.plan import OverheadMeasured
 from profiler.plan import Plan, RepetitionReport
-from profiler.repetition import measure_memory, repeat
-from profiler.result import Memory, StartMethod
+from profiler.repetition import repeat
+from profiler.result import StartMethod
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.runtimes.table import adapter_for
 from profiler.scenarios.live_state import Judge, LiveState
@@ -163,15 +164,13 @@ class Runner:
         self._progress(command.request, Phase.MEMORY, 1)
         engine = self._engine(command.request.spec.runtime)
         load = _load_request(command.request, command.prepared)
+        self.spent = self.spent or not engine.forkable
         memory, reason = None, None
         try:
-            if engine.forkable:
-                memory = call_in_child(
-                    lambda: measure_memory(engine, load), Memory, "the memory pass"
-                )
-            else:
-                self.spent = True
-                memory = measure_memory(engine, load)
+            memory = measure_memory(engine, load)
+        except OutOfMemory:
+            # The repetitions got through by a hair: a run that may fail next time has failed.
+            raise
         except RunFailure as error:
             reason = str(error)
         seconds = perf_counter() - start

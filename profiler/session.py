@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import TypeVar
 
+from profiler.allocation import explained
 from profiler.commands import (
     Answer,
     AnyCommand,
@@ -216,6 +217,7 @@ class _Run:
         except (RunFailure, WorkerGoneError) as error_:
             failure = error_.failure if isinstance(error_, WorkerGoneError) else error_
             tail = self._workers.end(self._kind)
+            failure = explained(failure, tail, self.request.spec.batch_size)
             error = RunError(kind=failure.kind, message=str(failure), stderr_tail=tail)
             self._end(self._without_figures(error, RunStatus.FAILED))
         finally:

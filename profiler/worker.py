@@ -15,10 +15,10 @@ import traceback
 
 from pydantic import ValidationError
 
+from profiler.allocation import classify
 from profiler.commands import COMMANDS, Event
 from profiler.errors import RunFailure
 from profiler.events import FailureEvent
-from profiler.forked import classify
 from profiler.process import die_with_parent
 from profiler.result import FailureKind
 

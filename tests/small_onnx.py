@@ -35,3 +35,26 @@ def save_small_onnx(path: Path, width: int = 64, layers: int = 1) -> ArtifactRef
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(path))
     return inspect_artifact(path, path.name)
+
+
+# Float32 values for every item of the batch: one MiB.
+WIDE = 2**18
+
+
+def save_wide_onnx(path: Path) -> ArtifactRef:
+    """Its output takes 1 MiB for every item of the batch, and its input ``x`` (batch, 1) little."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = numpy_helper.from_array(np.array([1, WIDE], dtype=np.int64), "shape")
+    graph = helper.make_graph(
+        [helper.make_node("Expand", ["x", "shape"], ["y"])],
+        "wide",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", WIDE])],
+        [shape],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, str(path))
+    return inspect_artifact(path, path.name)

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from profiler.errors import FleetmarkError
+from profiler.overhead.plan import Round, Subject
 from profiler.result import RepetitionFigures
-from tests.benchmarks import context, processes
+from tests.benchmarks import context, perturbation, processes
 from tests.benchmarks.ratios import bootstrap_median, geometric_means, per_round
 from tests.benchmarks.report import (
     Section,
@@ -23,7 +25,7 @@ from tests.benchmarks.report import (
     median_and_range,
 )
 from tests.benchmarks.submit_latency import PARTS, Stamps, parts
-from tests.builders import make_result
+from tests.builders import make_latency, make_result
 
 # --- ratios ----------------------------------------------------------------------------------
 
@@ -66,6 +68,51 @@ def test_a_difference_outside_the_noise_is_told_from_one() -> None:
 def test_equal_ratios_have_no_width() -> None:
     found = bootstrap_median([1.5] * 8)
     assert (found.low, found.value, found.high) == (1.5, 1.5, 1.5)
+
+
+# --- perturbation ----------------------------------------------------------------------------
+
+
+def rounds_of(subject: Subject, slower: float) -> list[Round]:
+    jitter = (1.0, 1.001, 0.999, 1.0005, 0.9995)
+    return [
+        Round(subject=subject, still=(0.005, 0.005), running=(0.005 * j * slower, 0.005 * j))
+        for j in (*jitter, *jitter)
+    ]
+
+
+def test_the_cost_of_the_sampler_stands_beside_the_control(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = [
+        *rounds_of(Subject.CONTROL, 1.0),
+        *rounds_of(Subject.SAMPLER, 1.0),
+        *rounds_of(Subject.RECORDED, 1.1),
+    ]
+    monkeypatch.setattr(perturbation, "_measured", lambda *_: (3, measured))
+    monkeypatch.setattr(
+        perturbation, "TREE", Path(__file__).parent / "fixtures" / "sysfs" / "intel-desktop"
+    )
+    section = perturbation.run(context.Context(True, tmp_path, ExitStack()))
+    assert "batch size 3" in section.text
+    assert "5.00 ms at rest" in section.text
+    own, jetson, control = section.tables[0].rows
+    assert (own[0], own[1][1:], own[-1]) == ("sampler of this machine", "0.00%", "yes")
+    assert (jetson[1], jetson[-1]) == ("+5.00%", "no")
+    assert (control[0], control[1][1:]) == ("control", "0.00%")
+
+
+@pytest.mark.parametrize(("p50", "batch_size"), [(0.0018, 3), (0.0047, 1), (0.2, 1)])
+def test_the_batch_brings_a_call_to_about_5_ms(p50: float, batch_size: int) -> None:
+    assert perturbation.fitting(make_result(latency=make_latency(p50))) == batch_size
+
+
+def test_a_tree_without_sensors_measures_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perturbation, "TREE", tmp_path)
+    with pytest.raises(FleetmarkError, match="holds no sensor"):
+        perturbation.run(context.Context(True, tmp_path, ExitStack()))
 
 
 # --- tables ----------------------------------------------------------------------------------

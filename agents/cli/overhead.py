@@ -14,13 +14,14 @@ from agents.cli import arguments, connection, options, show
 from agents.cli.progress import WORDS, Bars
 from profiler.errors import InputError
 from profiler.events import ProgressEvent, WorkerRequest
-from profiler.overhead.plan import OverheadPlan
+from profiler.overhead.plan import OverheadPlan, Subject
 from profiler.result import Interval, Overhead, OverheadFigure
 from profiler.spec import RunSpec, Runtime
 
 # Small enough to be disturbed, and what users of boards run.
 MODEL = "torchvision:mobilenet_v3_large"
-# Four blocks of a quarter of a second, for the control, the sampler and the fleet.
+# Four blocks of a quarter of a second, for the control, the sampler and the fleet; a recorded tree
+# adds as many.
 SECONDS_PER_ROUND = 3.5
 WARMUP_SECONDS = 1.0
 
@@ -30,6 +31,10 @@ def overhead(
     runtime: Annotated[str, typer.Option(help="Engine, as for `run`.")] = "onnxruntime",
     rounds: Annotated[int, typer.Option(help="Of four blocks for each suspect; at least 10.")] = 12,
     threads: arguments.Threads = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Also a sampler of this recorded tree of /proc and /sys; not kept."),
+    ] = None,
     seed: arguments.Seed = 0,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -44,6 +49,7 @@ def overhead(
     Examples:
       fleetmark overhead
       fleetmark overhead torchvision:resnet18 --runtime torch --rounds 20 --json
+      fleetmark overhead --root recorded/orin-nano
     """
     from profiler.device.fingerprint import save_overhead
     from profiler.fit import refuse_runtime  # NumPy; not on the way to --help
@@ -53,13 +59,15 @@ def overhead(
 
     if rounds < LEAST_ROUNDS:
         raise InputError("rounds", rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")
+    if root is not None and not root.is_dir():
+        raise InputError("root", root, "is no folder", "Give one that holds proc/ and sys/")
     ref, path = options.model(model, seed)
     spec = options.build(
         RunSpec,
         model=ref,
         runtime=options.choice("runtime", runtime, Runtime),
         threads=int(threads) if threads is not None else None,
-        timeout_seconds=120 + 4 * SECONDS_PER_ROUND * rounds,
+        timeout_seconds=120 + 5 * SECONDS_PER_ROUND * rounds,
         seed=seed,
     )
     refuse_runtime(spec.runtime, ref)
@@ -70,6 +78,7 @@ def overhead(
         fleet_pids=pids,
         warmup_seconds=WARMUP_SECONDS,
         seed=seed,
+        recorded_root=root.absolute() if root is not None else None,
     )
     with (
         tempfile.TemporaryDirectory(prefix="fleetmark-") as work,
@@ -95,12 +104,18 @@ def overhead(
         runtime=spec.runtime.value,
         figures=figures(measured.rounds),
     )
-    kept = save_overhead(connection.cache_dir(), found)
+    kept = save_overhead(connection.cache_dir(), of_this_device(found))
     if as_json:
         show.json_out(found)
         return
     _print(found, has_fleet=bool(pids))
     show.note(f"kept in {kept}; results of this device carry it from now on")
+
+
+def of_this_device(found: Overhead) -> Overhead:
+    """Without what reading a recorded tree costs: no run here does that."""
+    own = tuple(figure for figure in found.figures if figure.what != Subject.RECORDED)
+    return found.model_copy(update={"figures": own})
 
 
 def fleet_processes() -> tuple[int, ...]:

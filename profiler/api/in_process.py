@@ -20,13 +20,13 @@ from pathlib import Path
 from time import perf_counter
 
 from profiler import flags
+from profiler.allocation import classify
 from profiler.commands import MemoryMeasured, Prepared, Repeated, Summarise
 from profiler.contention import other_share, read_cpu_times
 from profiler.device.environment import read_environment
 from profiler.device.preflight import read_preflight
 from profiler.events import ProgressEvent, WorkerRequest
 from profiler.failure import result_without_figures
-from profiler.forked import classify
 from profiler.local_run import THIS_DEVICE, LocalRun, new_run_id
 from profiler.plan import LEAST_SHARE, Plan, RepetitionReport
 from profiler.repetition import Emit, repeat

@@ -25,6 +25,7 @@ _ENVIRONMENT = (
 )  # fmt: skip
 _PREFLIGHT = (
     "turbo", "smt", "power_mode", "on_battery", "isolated_cpus", "accelerator_driver",
+    "accelerator_power_limits_watts",
 )  # fmt: skip
 
 # All that ``across`` can name; after a dot comes the package, variable, state or flag.
@@ -37,11 +38,14 @@ FIELDS = (
 _FOLLOWS = {
     "threads": tuple(f"worker_environment.{name}" for name in THREAD_VARIABLES),
     "batch_size": ("inputs",),
-    "accelerator": ("accelerator_name", "preflight.accelerator_driver"),
+    "accelerator": (
+        "accelerator_name", "preflight.accelerator_driver",
+        "preflight.accelerator_power_limits_watts",
+    ),
     "device": (
         "os", "kernel", "architecture", "cpu_model", "cpu_count", "cpu_affinity", "board",
         "virtualization", "accelerator", "accelerator_name", "preflight.smt",
-        "preflight.accelerator_driver",
+        "preflight.accelerator_driver", "preflight.accelerator_power_limits_watts",
     ),
 }  # fmt: skip
 

@@ -75,6 +75,7 @@ def read_preflight(
         swap_used_bytes=swap_used(root),
         accelerator_driver=accelerator.driver,
         accelerator_processes=accelerator.processes,
+        accelerator_power_limits_watts=accelerator.power_limits_watts,
     )
 
 

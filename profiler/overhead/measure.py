@@ -12,10 +12,12 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
 
 from profiler.comparing import log_ratio
+from profiler.errors import DeviceError
 from profiler.overhead.pause import Paused
 from profiler.overhead.plan import OverheadMeasured, OverheadPlan, Round, Subject
 from profiler.result import Interval, OverheadFigure
@@ -33,6 +35,8 @@ PASSES_BELOW = 0.01
 LEAST_ROUNDS = 10
 # The sampler's first tick comes after one period.
 READY_SECONDS = 5.0
+
+_SAMPLERS = frozenset({Subject.SAMPLER, Subject.RECORDED})
 
 
 class Bench:
@@ -83,31 +87,43 @@ def measure_overhead(
     """Measure all subjects, their rounds interleaved, in this process.
 
     Raises:
-        RunFailure: the model does not load or does not run.
+        RunFailure: the model does not load or does not run, or a sampler does not start.
     """
     draw = random.Random(plan.seed)  # noqa: S311 - an order of measurement, not a secret
     with ExitStack() as stack:
-        # Forked before the model is loaded, as in a run; and held still until its first round.
-        sampler = Sampler.start(hertz=plan.hertz, workload_cpus=os.sched_getaffinity(0))
-        stack.callback(sampler.stop)
-        sampler.wait_ready(READY_SECONDS)
-        paused = {Subject.SAMPLER: stack.enter_context(Paused([sampler.pid]))}
+        # Forked before the model is loaded, as in a run; and held still until their first round.
+        paused = {Subject.SAMPLER: _paused_sampler(stack, plan.hertz, Path("/"))}
+        if plan.recorded_root is not None:
+            paused[Subject.RECORDED] = _paused_sampler(stack, plan.hertz, plan.recorded_root)
         if plan.fleet_pids:
             paused[Subject.FLEET] = stack.enter_context(Paused(plan.fleet_pids))
         loaded = adapter.load(request)
         bench = Bench(loaded.call, loaded.synchronize)
         _warm_up(bench, plan.warmup_seconds)
         rounds: list[Round] = []
-        subjects: list[Subject] = [Subject.CONTROL, Subject.SAMPLER] + (
-            [Subject.FLEET] if plan.fleet_pids else []
-        )
-        paused[Subject.SAMPLER].stop()
+        subjects: list[Subject] = [Subject.CONTROL, *paused]
+        for subject in _SAMPLERS & set(paused):
+            paused[subject].stop()
         for number in range(plan.rounds):
             for subject in draw.sample(subjects, len(subjects)):
                 first = bool(draw.getrandbits(1))
                 rounds += [_round(bench, subject, paused, first)]
             progress((number + 1) / plan.rounds)
     return OverheadMeasured(rounds=tuple(rounds))
+
+
+def _paused_sampler(stack: ExitStack, hertz: float, root: Path) -> Paused:
+    """A sampler of all sources under ``root`` that is ready; ``stack`` ends it.
+
+    Raises:
+        DeviceError: it did not come to its first reading.
+    """
+    cpus = os.sched_getaffinity(0)
+    sampler = Sampler.start(hertz=hertz, workload_cpus=cpus, root=root)
+    stack.callback(sampler.stop)
+    if not sampler.wait_ready(READY_SECONDS):
+        raise DeviceError(f"the sampler of {root} took no reading in {READY_SECONDS:g} s")
+    return stack.enter_context(Paused([sampler.pid]))
 
 
 def _warm_up(bench: Bench, seconds: float) -> None:
@@ -123,8 +139,8 @@ def _round(bench: Bench, subject: Subject, paused: dict[Subject, Paused], first:
     try:
         return bench.round(subject, found.resume, found.stop, first)
     finally:
-        # Between its rounds the fleet runs, as it does in every run, and the sampler does not.
-        (found.stop if subject == Subject.SAMPLER else found.resume)()
+        # Between its rounds the fleet runs, as it does in every run, and no sampler does.
+        (found.stop if subject in _SAMPLERS else found.resume)()
 
 
 def _nothing() -> None:

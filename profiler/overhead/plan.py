@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Literal
 
 from profiler.base import Frozen, StrEnum
 
 
 class Subject(StrEnum):
-    """What is held still and let go; ``control`` is nothing."""
+    """What is held still and let go; ``control`` is nothing.
+
+    ``recorded_tree`` is a sampler of another device's sensors, from a copy of its files.
+    """
 
     SAMPLER = "sampler"
+    RECORDED = "recorded_tree"
     FLEET = "fleet"
     CONTROL = "control"
 
@@ -24,6 +29,7 @@ class OverheadPlan(Frozen):
         hertz: of the sampler.
         fleet_pids: the fleet's processes on this device; none: they are not measured.
         warmup_seconds: before the first block.
+        recorded_root: a recorded device tree; a second sampler reads all of its sources.
     """
 
     rounds: int
@@ -31,6 +37,7 @@ class OverheadPlan(Frozen):
     fleet_pids: tuple[int, ...]
     warmup_seconds: float
     seed: int
+    recorded_root: Path | None = None
 
 
 class Round(Frozen):

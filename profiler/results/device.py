@@ -34,6 +34,7 @@ class Preflight(Frozen):
         cpu_pressure_avg10: percent of the last 10 s in which some task waited for a CPU.
         memory_pressure_avg10: the same for memory.
         accelerator_processes: other than ours.
+        accelerator_power_limits_watts: in force, for each GPU.
     """
 
     governors: tuple[str, ...]
@@ -53,6 +54,7 @@ class Preflight(Frozen):
     swap_used_bytes: int | None
     accelerator_driver: str | None
     accelerator_processes: tuple[AcceleratorProcess, ...] | None
+    accelerator_power_limits_watts: tuple[float | None, ...] | None = None
 
 
 class Environment(Frozen):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from profiler.allocation import ran_out_of_memory
 from profiler.errors import ModelError, Unsupported
 from profiler.inputs import resolve, synthesize
 from profiler.modelfile.onnx_file import OnnxSummary, summarise_onnx
@@ -171,7 +172,10 @@ def _open(request: LoadRequest, accelerator: str) -> tuple[Any, str | None]:
     strict.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
         return open_session(path, label, strict, providers), None
-    except (ModelError, Unsupported):
+    except (ModelError, Unsupported) as error:
+        if ran_out_of_memory(error):
+            # On the CPU it may fit: that would be another measurement than was asked for.
+            raise
         # Some operator has no kernel there: run it where it can be, and say so.
         options = session_options(request.threads)
         session = open_session(path, label, options, [*providers, CPU_PROVIDER])

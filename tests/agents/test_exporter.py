@@ -357,6 +357,18 @@ def test_memory_of_the_kinds_that_were_measured() -> None:
     assert by_label(body, "fleetmark_run_peak_memory_bytes", "kind") == {"rss": 2.0**28}
 
 
+@pytest.mark.parametrize(
+    ("unified", "kind"), [(True, "unified"), (False, "accelerator"), (None, "accelerator")]
+)
+def test_memory_that_is_shared_with_the_host_has_a_kind_of_its_own(
+    unified: bool | None, kind: str
+) -> None:
+    memory = Memory(peak_rss_bytes=2**28, accelerator_peak_allocated_bytes=2**20, unified=unified)
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(result("pi5-a", memory=memory),)))
+    found = by_label(body, "fleetmark_run_peak_memory_bytes", "kind")
+    assert found == {"rss": 2.0**28, kind: 2.0**20}
+
+
 def test_a_hostile_model_name_survives_the_exposition() -> None:
     body = scrape_fleet(full_fleet())
     assert set(by_label(body, "fleetmark_run_energy_joules_per_item", "model")) == {

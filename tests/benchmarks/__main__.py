@@ -17,6 +17,7 @@ from tests.benchmarks import (
     coverage,
     device_footprint,
     fleet_against_local,
+    perturbation,
     reality,
     run_cost,
     submit_latency,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
         energy_peers,
         peers,
         reality,
+        perturbation,
         run_cost,
         device_footprint,
         submit_latency,
@@ -51,7 +53,10 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="see that all works; no figures")
     parser.add_argument(
-        "--rounds", type=int, metavar="N", help="of those that let one choose: peers, reality"
+        "--rounds",
+        type=int,
+        metavar="N",
+        help="of those that let one choose: peers, perturbation, reality, run_cost",
     )
     parser.add_argument(
         "--minutes",
@@ -60,7 +65,10 @@ def main() -> int:
         help="over which reality is spread, 60 of itself; peers begins no round after them",
     )
     parser.add_argument(
-        "--threads", type=int, metavar="N", help="of every engine, in peers and reality"
+        "--threads",
+        type=int,
+        metavar="N",
+        help="of every engine, in peers, perturbation and reality",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
     parser.add_argument(

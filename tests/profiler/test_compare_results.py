@@ -14,6 +14,7 @@ from profiler.comparing.compare import control_false_discoveries
 from profiler.comparing.comparison import Basis, Comparison, Method, Verdict
 from profiler.comparing.results import compare_results
 from profiler.device.environment import read_environment
+from profiler.device.flags import preflight_flags
 from profiler.errors import InputError
 from profiler.result import (
     FailureKind,
@@ -168,11 +169,51 @@ def test_every_other_difference_is_named_and_stands_in_the_way(
         ({"on_battery": True}, "preflight.on_battery"),
         ({"isolated_cpus": (1,)}, "preflight.isolated_cpus"),
         ({"accelerator_driver": "550"}, "preflight.accelerator_driver"),
+        (
+            {"accelerator_power_limits_watts": (300.0, None)},
+            "preflight.accelerator_power_limits_watts",
+        ),
     ],
 )
 def test_the_devices_settings_are_compared(change: dict[str, Any], field: str) -> None:
     old, new = (measured(preflight=preflight(**each)) for each in ({}, change))
     assert [each.field for each in comparable(old, new)] == [field]
+
+
+MAXN = preflight(power_mode="nvpmodel MAXN", power_mode_highest=True)
+LOW = preflight(power_mode="nvpmodel 15W", power_mode_highest=False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        (MAXN, LOW, "preflight.power_mode (nvpmodel MAXN, nvpmodel 15W)"),
+        (LOW, MAXN, "preflight.power_mode (nvpmodel 15W, nvpmodel MAXN)"),
+        # What one side does not tell is not taken to be equal.
+        (preflight(), LOW, "preflight.power_mode (not known, nvpmodel 15W)"),
+        (preflight(turbo=True), preflight(turbo=False), "preflight.turbo (yes, no)"),
+    ],
+)
+def test_another_power_mode_than_the_baselines_is_named_and_no_winner_is_called(
+    old: Preflight, new: Preflight, named: str
+) -> None:
+    """Each result has the flags that its preflight raises."""
+    sides = [
+        measured(factor=factor, preflight=state, flags=tuple(preflight_flags(state)))
+        for factor, state in ((1.0, old), (2.0, new))
+    ]
+    found = compare_results(*sides)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert named in found.sentence
+    meant = compare_results(*sides, across=["preflight", "flags"])
+    assert meant.verdict is Verdict.SLOWER
+    assert named in map(str, meant.differences)
+
+
+def test_another_governor_than_the_baselines_is_named() -> None:
+    old = measured(**environment(governors=("performance",)))
+    new = measured(factor=2.0, **environment(governors=("ondemand",)))
+    assert "governors (performance, ondemand)" in compare_results(old, new).sentence
 
 
 def test_what_changes_from_minute_to_minute_is_no_difference() -> None:

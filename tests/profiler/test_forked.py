@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -22,7 +24,7 @@ from profiler.errors import (
     RunTimeout,
     Unsupported,
 )
-from profiler.forked import FAILURES, call_in_child, classify, describe_exit
+from profiler.forked import FAILURES, call_in_child, describe_exit
 from profiler.result import FailureKind
 from profiler.worker_process import describe_code
 
@@ -74,20 +76,6 @@ def test_a_typed_failure_keeps_its_kind_and_its_text(
 
 def test_every_kind_that_a_child_can_send_has_its_class() -> None:
     assert set(FAILURES) == set(FailureKind) - {FailureKind.LOST}
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"),
-        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"),
-        RuntimeError("std::bad_alloc"),
-    ],
-)
-def test_a_failed_allocation_is_out_of_memory(error: Exception) -> None:
-    with pytest.raises(OutOfMemory):
-        call(raising(error))
 
 
 @pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), GeneratorExit()])
@@ -216,9 +204,53 @@ def test_what_the_parent_had_not_flushed_comes_once(
     assert path.read_text(encoding="ascii") == "once"
 
 
-def test_a_failure_of_ours_is_not_classified_again() -> None:
-    error = Unsupported("this engine has no bf16; out of memory is not meant")
-    assert classify(error) is error
+def test_a_process_that_the_model_leaves_behind_does_not_hold_its_answer_up(
+    tmp_path: Path,
+) -> None:
+    ended, status = tmp_path / "ended", tmp_path / "status"
+
+    def leave() -> NoReturn:
+        # Gets the number that the pipe had, and must keep it in a process of its own.
+        own = os.open(os.devnull, os.O_RDONLY)
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(OSError):
+                os.fstat(own)
+                os._exit(0)
+            os._exit(1)
+        status.write_text(str(os.waitpid(pid, 0)[1]), encoding="ascii")
+        time.sleep(10)
+        ended.touch()
+        os._exit(0)
+
+    def function() -> Number:
+        pid = os.fork()
+        if pid == 0:
+            leave()
+        while not status.exists():
+            time.sleep(0.001)
+        return Number(value=pid)
+
+    left = call(function).value
+    assert not ended.exists()
+    os.kill(left, signal.SIGKILL)
+    assert status.read_text(encoding="ascii") == "0"
+
+
+def test_a_child_is_watched_until_it_answers() -> None:
+    seen: list[int] = []
+
+    def function() -> Number:
+        time.sleep(0.1)
+        return Number(value=os.getpid())
+
+    found = call_in_child(function, Number, "the test", seen.append)
+    assert set(seen) == {found.value}
+
+
+def test_a_child_that_ends_at_once_needs_no_look() -> None:
+    with pytest.raises(ModelError, match="exit code 3"):
+        call_in_child(exiting(3), Number, "the test", lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 import random
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from profiler.device.fingerprint import load_overhead, save_overhead
+from profiler.errors import DeviceError
+from profiler.forked import call_in_child
+from profiler.overhead import measure
 from profiler.overhead.measure import BLOCK_ITERATIONS, BLOCK_NS, Bench, figures
-from profiler.overhead.plan import Round, Subject
+from profiler.overhead.plan import OverheadMeasured, OverheadPlan, Round, Subject
 from profiler.result import Overhead
 from tests.builders import NOW
+from tests.fake_model import REQUEST, FakeAdapter
 
 
 class Device:
@@ -105,6 +111,38 @@ def test_a_block_of_slow_calls_has_enough_of_them() -> None:
 
     Bench(slow, None, lambda: device.now).block()
     assert calls == BLOCK_ITERATIONS + 1
+
+
+TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
+
+
+def test_a_recorded_tree_is_measured_beside_the_devices_own_sensors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(measure, "BLOCK_NS", 10_000_000)
+    plan = OverheadPlan(
+        rounds=2,
+        hertz=100.0,
+        fleet_pids=(),
+        warmup_seconds=0.0,
+        seed=0,
+        recorded_root=TREES / "intel-desktop",
+    )
+    adapter = FakeAdapter(lambda: time.sleep(0.001))
+    found = call_in_child(
+        lambda: measure.measure_overhead(adapter, REQUEST, plan, lambda _: None),
+        OverheadMeasured,
+        "it",
+    )
+    counts = Counter(each.subject for each in found.rounds)
+    assert counts == {Subject.CONTROL: 2, Subject.SAMPLER: 2, Subject.RECORDED: 2}
+    monkeypatch.setattr(measure, "READY_SECONDS", 0.0)
+    with pytest.raises(DeviceError, match="took no reading"):
+        call_in_child(
+            lambda: measure.measure_overhead(adapter, REQUEST, plan, lambda _: None),
+            OverheadMeasured,
+            "it",
+        )
 
 
 def test_it_is_kept_for_later_results(tmp_path: Path) -> None:

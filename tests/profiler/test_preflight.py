@@ -256,6 +256,7 @@ def test_a_virtual_machine_that_shows_nothing(tmp_path: Path) -> None:
         "swap_used_bytes": None,
         "accelerator_driver": None,
         "accelerator_processes": None,
+        "accelerator_power_limits_watts": None,
     }
     assert preflight_flags(found, found) == []
 
@@ -387,6 +388,10 @@ class Driver(ModuleType):
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:  # noqa: N802
         return index
 
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle: int) -> int:  # noqa: N802
+        self._answer("nvmlDeviceGetEnforcedPowerLimit", [])
+        return 300_000
+
     def nvmlDeviceGetComputeRunningProcesses(self, handle: int) -> list[Any]:  # noqa: N802
         return self._answer("nvmlDeviceGetComputeRunningProcesses", self.compute)
 
@@ -418,6 +423,7 @@ def test_other_users_of_the_gpu_are_named_and_our_own_tree_is_not(tmp_path: Path
     found = read_accelerator_use(tmp_path, driver, own=10)
     assert driver.open == 0
     assert found.driver == "550.54.14"
+    assert found.power_limits_watts == (300.0,)
     assert found.processes == (
         AcceleratorProcess(
             accelerator=0, pid=20, kind="compute", name="train.py", memory_bytes=20 * 2**20
@@ -445,9 +451,16 @@ def test_a_gpu_that_lists_no_processes_is_not_known_to_be_free(tmp_path: Path) -
     assert free.processes == ()
 
 
+def test_a_gpu_without_a_power_limit_has_none(tmp_path: Path) -> None:
+    found = read_accelerator_use(tmp_path, Driver([], [], "nvmlDeviceGetEnforcedPowerLimit"))
+    assert found.power_limits_watts == (None,)
+    assert found.processes == ()
+    assert read_preflight(tmp_path, (0,), Driver([], [])).accelerator_power_limits_watts == (300.0,)
+
+
 def test_a_driver_that_fails_is_closed_again(tmp_path: Path) -> None:
     driver = Driver([], [], "nvmlSystemGetDriverVersion")
-    assert read_accelerator_use(tmp_path, driver) == (None, None)
+    assert read_accelerator_use(tmp_path, driver) == (None, None, None)
     assert driver.open == 0
 
 

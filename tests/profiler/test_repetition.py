@@ -13,8 +13,7 @@ from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.forked import call_in_child
 from profiler.plan import RepetitionReport
-from profiler.repetition import measure_memory, repeat
-from profiler.result import Memory
+from profiler.repetition import repeat
 from profiler.runtimes.base import LoadRequest
 from profiler.samples import Blocks, Iterations, SentinelSlices
 from profiler.sentinel import EDGE_SLICES
@@ -214,20 +213,6 @@ def test_a_model_that_raises_has_a_typed_failure(tmp_path: Path) -> None:
 
     with pytest.raises(ModelError, match="ValueError: mat1 and mat2"):
         run(default_plan(tmp_path / "r.npz"), call)
-
-
-def test_the_memory_pass_sees_what_the_calls_hold() -> None:
-    def call() -> None:
-        block = bytearray(96 * 2**20)
-        time.sleep(0)
-        del block
-
-    found = call_in_child(lambda: measure_memory(FakeAdapter(call), REQUEST), Memory, "it")
-    assert found.peak_rss_bytes is not None
-    assert found.rss_before_load_bytes is not None
-    assert found.peak_rss_bytes - found.rss_before_load_bytes > 80 * 2**20
-    assert found.accelerator_peak_allocated_bytes is None
-    assert found.accelerator_reason == "ran on cpu"
 
 
 def test_quiet_stretches_lie_before_the_warm_up_and_after_the_timed_part(tmp_path: Path) -> None:

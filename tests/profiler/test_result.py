@@ -45,6 +45,11 @@ MEMORY_KEYS = {
     "peak_rss_bytes", "peak_rss_reason", "rss_before_load_bytes", "rss_anonymous_bytes",
     "rss_file_bytes", "accelerator_peak_allocated_bytes", "accelerator_peak_reserved_bytes",
     "accelerator_reason",
+    # since version 2
+    "peak_rss_anonymous_bytes", "peak_rss_file_bytes", "peak_rss_split_reason",
+    "tree_peak_rss_bytes", "tree_processes", "tree_reason", "cgroup_peak_bytes", "cgroup_reason",
+    "accelerator_process_bytes", "accelerator_process_before_load_bytes",
+    "accelerator_process_reason", "unified", "unified_reason",
 }  # fmt: skip
 
 

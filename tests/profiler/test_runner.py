@@ -11,6 +11,7 @@ import pytest
 
 from profiler.base import Frozen
 from profiler.commands import MeasureMemory, MemoryMeasured, Prepared, Repeat, Repeated
+from profiler.errors import OutOfMemory
 from profiler.events import WorkerRequest
 from profiler.forked import call_in_child
 from profiler.result import StartMethod
@@ -98,18 +99,29 @@ def test_an_engine_that_cannot_be_forked_uses_its_worker_up(tmp_path: Path) -> N
     assert found.repeated.spent
 
 
-@pytest.mark.parametrize("error", [RuntimeError("no more"), MemoryError()])
-def test_a_memory_pass_that_fails_costs_the_memory_only(tmp_path: Path, error: Exception) -> None:
+def memory_pass(work: Path, error: Exception) -> MemoryMeasured:
     def call() -> None:
         raise error
 
     answer = runner(FakeAdapter(call)).carry_out(
-        MeasureMemory(request=request(tmp_path), prepared=PREPARED)
+        MeasureMemory(request=request(work), prepared=PREPARED)
     )
     assert isinstance(answer, MemoryMeasured)
-    assert answer.memory is None
-    assert answer.reason
-    assert type(error).__name__ in answer.reason
+    return answer
+
+
+def test_a_memory_pass_that_fails_costs_the_memory_only(tmp_path: Path) -> None:
+    found = memory_pass(tmp_path, RuntimeError("no more"))
+    assert found.memory is None
+    assert "RuntimeError: no more" in (found.reason or "")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory.")])
+def test_a_memory_pass_that_runs_out_of_memory_ends_the_run(
+    tmp_path: Path, error: Exception
+) -> None:
+    with pytest.raises(OutOfMemory, match=type(error).__name__):
+        memory_pass(tmp_path, error)
 
 
 def test_the_sampler_reads_what_the_device_was_set_up_to_read(tmp_path: Path) -> None:

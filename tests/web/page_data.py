@@ -329,7 +329,14 @@ def succeeded(
             rss_before_load_bytes=190 * 2**20,
             rss_anonymous_bytes=300 * 2**20,
             rss_file_bytes=112 * 2**20,
+            peak_rss_anonymous_bytes=296 * 2**20,
+            peak_rss_file_bytes=116 * 2**20,
+            tree_peak_rss_bytes=412 * 2**20,
+            tree_processes=1,
+            cgroup_reason="this process is in no control group of version 2",
             accelerator_reason="the run was on the CPU",
+            accelerator_process_reason="the run was on the CPU",
+            unified_reason="the run was on the CPU",
         )
         if full
         else None,

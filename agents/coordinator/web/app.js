@@ -557,13 +557,24 @@ function repetitionsCard(repetitions) {
 const memoryCard = (memory) => section("Memory",
   facts(
     ["Peak of the process", known(memory.peak_rss_bytes, bytes, memory.peak_rss_reason)],
+    memory.peak_rss_anonymous_bytes !== null
+      && ["Of it anonymous", bytes(memory.peak_rss_anonymous_bytes)],
+    memory.peak_rss_file_bytes !== null
+      && ["Of it mapped from files", bytes(memory.peak_rss_file_bytes)],
+    memory.tree_processes > 1 && [`Peak of all ${memory.tree_processes} processes`,
+      bytes(memory.tree_peak_rss_bytes)],
+    memory.cgroup_peak_bytes !== null
+      && ["Peak of the control group", bytes(memory.cgroup_peak_bytes)],
     memory.rss_before_load_bytes !== null && ["Before loading", bytes(memory.rss_before_load_bytes)],
     memory.rss_anonymous_bytes !== null && ["Anonymous, at the end", bytes(memory.rss_anonymous_bytes)],
     memory.rss_file_bytes !== null && ["Mapped from files, at the end", bytes(memory.rss_file_bytes)],
     ["Accelerator, allocated",
       known(memory.accelerator_peak_allocated_bytes, bytes, memory.accelerator_reason)],
     memory.accelerator_peak_reserved_bytes !== null
-      && ["Accelerator, reserved", bytes(memory.accelerator_peak_reserved_bytes)]));
+      && ["Accelerator, reserved", bytes(memory.accelerator_peak_reserved_bytes)],
+    memory.accelerator_process_bytes !== null
+      && ["Accelerator, as the driver sees the process", bytes(memory.accelerator_process_bytes)],
+    memory.unified && ["Accelerator's memory", "the host's own: not to be added to it"]));
 
 function energyCard(energy) {
   const rows = [energy.headline, ...energy.others].map((figure) => {
