@@ -8,6 +8,7 @@ off is the moment of each of the two ticks, which lies between two readings.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,12 @@ class _Ticks:
 
 
 def counter_energy(
-    series: Series, window: Window, *, period: float, limit: float | None = None
+    series: Series,
+    window: Window,
+    *,
+    period: float,
+    limit: float | None = None,
+    uneven: float | None = None,
 ) -> WindowEnergy | Missing:
     """Joules between the first and the last tick that were observed in the window.
 
@@ -113,6 +119,7 @@ def counter_energy(
         window: the timed part.
         period: how often the counter moves, in seconds.
         limit: watts that are never exceeded; ``None`` where that is not known.
+        uneven: ``sight.step_discrepancy`` over all windows; of this one alone for ``None``.
     """
     seconds, values, channel = series.seconds, series.values, series.channel
     start, end = window.span
@@ -133,7 +140,7 @@ def counter_energy(
         return Missing(f"{_STILL} {window.seconds:.3g} s")
     opening, closing = int(inside[0]), int(inside[-1])
     span = (float(ticks.middle[opening]), float(ticks.middle[closing]))
-    hidden = _hidden_joules(ticks, (opening, closing + 1), window, channel, limit)
+    hidden = _hidden_joules(ticks, (opening, closing + 1), window, channel, (limit, uneven))
     if hidden is None:
         return Missing(sight_reason(period))
     return WindowEnergy(
@@ -146,6 +153,12 @@ def counter_energy(
         coverage=(span[1] - span[0]) / window.seconds,
         largest_gap_seconds=largest_gap(seconds, window.span),
     )
+
+
+def uneven_ticks(series: Series, windows: Sequence[Window], period: float) -> float:
+    """How unevenly the updates that a counter showed lie over a call, in all windows together."""
+    moved = series.seconds[1:][np.diff(series.values) != 0]
+    return sight.step_discrepancy([(window, window.span) for window in windows], moved, period)
 
 
 def sight_reason(period: float) -> str:
@@ -205,7 +218,7 @@ def _hidden_joules(
     inside: tuple[int, int],
     window: Window,
     channel: Channel,
-    limit: float | None,
+    bounds: tuple[float | None, float | None],
 ) -> float | None:
     """What a counter may lack that adds up a power seen in a part of each update only."""
     seen, period = channel.averaging_seconds, channel.update_period_seconds
@@ -221,8 +234,10 @@ def _hidden_joules(
     hidden = sight.slow_changes(watts, within, smooth=fast)
     if not fast:
         return hidden
-    span = (float(ticks.middle[inside[0]]), float(ticks.middle[inside[1] - 1]))
-    uneven = sight.step_discrepancy(window, ticks.latest, period, span)
+    limit, uneven = bounds
+    if uneven is None:
+        span = (float(ticks.middle[inside[0]]), float(ticks.middle[inside[1] - 1]))
+        uneven = sight.step_discrepancy([(window, span)], ticks.latest, period)
     lowest = float(np.min(every))
     chance = sight.random_changes(watts, within)
     calls = sight.unseen_joules(window, watts, uneven, lowest=lowest, limit=limit)

@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from profiler import stats
-from profiler.energy.counter import counter_energy, counter_period
+from profiler.energy.counter import counter_energy, counter_period, uneven_ticks
 from profiler.energy.idle import IdlePower, IdleSpan, Side, idle_power
-from profiler.energy.polled import polled_period, power_energy
+from profiler.energy.polled import polled_period, power_energy, uneven_looks
 from profiler.energy.window import Missing, Window, WindowEnergy
 from profiler.result import EnergyFigure, EnergyQuality, Interval, Provenance
 from profiler.sensors.base import Channel, Quantity
@@ -88,8 +88,9 @@ def measure(series: Series, work: Work, *, limit: float | None = None) -> Energy
     if len(series.values) == 0:
         return Missing(f"{key}: every read failed ({series.error})")
     parts = []
+    uneven = _uneven(series, work.windows)
     for window in work.windows:
-        part = energy(series, window, limit)
+        part = energy(series, window, limit, uneven)
         if isinstance(part, Missing):
             return Missing(f"{key}: {part.reason}")
         parts.append(part)
@@ -111,10 +112,23 @@ def period_of(series: Series) -> float:
     return counter_period(series) if counted else polled_period(series)
 
 
-def energy(series: Series, window: Window, limit: float | None = None) -> WindowEnergy | Missing:
+def _uneven(series: Series, windows: Sequence[Window]) -> float:
+    """How unevenly the sensor's looks lie over the course of a call, in all windows together."""
+    if series.channel.quantity is Quantity.ENERGY:
+        period = series.channel.update_period_seconds or period_of(series)
+        return uneven_ticks(series, windows, period) if period > 0 else 1.0
+    return uneven_looks(series, windows)
+
+
+def energy(
+    series: Series,
+    window: Window,
+    limit: float | None = None,
+    uneven: float | None = None,
+) -> WindowEnergy | Missing:
     """Joules of one window, by what the channel is."""
     calculate = counter_energy if series.channel.quantity is Quantity.ENERGY else power_energy
-    return calculate(series, window, period=period_of(series), limit=limit)
+    return calculate(series, window, period=period_of(series), limit=limit, uneven=uneven)
 
 
 def _figure(

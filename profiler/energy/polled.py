@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from profiler.energy import sight
@@ -24,7 +26,12 @@ def polled_period(series: Series) -> float:
 
 
 def power_energy(
-    series: Series, window: Window, *, period: float, limit: float | None = None
+    series: Series,
+    window: Window,
+    *,
+    period: float,
+    limit: float | None = None,
+    uneven: float | None = None,
 ) -> WindowEnergy | Missing:
     """Joules of polled power, extended to both edges of the window.
 
@@ -42,6 +49,7 @@ def power_energy(
         window: the timed part.
         period: how often the sensor has a new value, in seconds.
         limit: watts that are never exceeded; ``None`` where that is not known.
+        uneven: ``sight.step_discrepancy`` over all windows; of this one alone for ``None``.
     """
     start, end = window.span
     channel, values = series.channel, series.values
@@ -56,7 +64,9 @@ def power_energy(
         return Missing("it read 0 W throughout the window")
     usual = float(np.median(np.diff(moments))) if len(moments) > 1 else window.seconds
     spacing = max(usual, period)
-    hidden = _hidden_joules(series, window, moments, spacing, limit)
+    if uneven is None:
+        uneven = uneven_looks(series, [window])
+    hidden = _hidden_joules(series, window, moments, spacing, (limit, uneven))
     if hidden is None:
         return Missing(sight_reason(spacing))
     uncovered = _uncovered(moments, window, spacing)
@@ -76,6 +86,16 @@ def power_energy(
     )
 
 
+def uneven_looks(series: Series, windows: Sequence[Window]) -> float:
+    """How unevenly the looks of the sensor lie over a call, in all windows together."""
+    usual = float(np.median(np.diff(series.seconds))) if len(series.seconds) > 1 else 0.0
+    period = series.channel.update_period_seconds or max(usual, polled_period(series))
+    if period <= 0:
+        return 1.0
+    parts = [(window, window.span) for window in windows]
+    return sight.step_discrepancy(parts, series.seconds, period)
+
+
 def _integral(moments: Floats, values: Floats, window: Window, *, straight: bool) -> float:
     start, end = window.span
     if straight:
@@ -90,7 +110,11 @@ def _integral(moments: Floats, values: Floats, window: Window, *, straight: bool
 
 
 def _hidden_joules(
-    series: Series, window: Window, moments: Floats, spacing: float, limit: float | None
+    series: Series,
+    window: Window,
+    moments: Floats,
+    spacing: float,
+    bounds: tuple[float | None, float],
 ) -> float | None:
     """What happened between the looks of the sensor; ``None``: nothing tells."""
     channel, values = series.channel, series.values
@@ -107,7 +131,7 @@ def _hidden_joules(
     margin = spacing + (channel.averaging_seconds or 0.0)
     clear = (moments > window.start + margin) & (moments < window.end - margin)
     watts = values[clear if clear.any() else near]
-    uneven = sight.step_discrepancy(window, series.seconds, period)
+    limit, uneven = bounds
     lowest = float(np.min(values))
     chance = sight.random_changes(values[near], within)
     calls = sight.unseen_joules(window, watts, uneven, lowest=lowest, limit=limit)

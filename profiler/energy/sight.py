@@ -17,6 +17,7 @@ any other change of the load lasts for at least one update of the sensor.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -55,28 +56,35 @@ def discrepancy(phases: Floats) -> float:
 
 
 def step_discrepancy(
-    window: Window, seconds: Floats, update_seconds: float, span: Span | None = None
+    windows: Sequence[tuple[Window, Span]], seconds: Floats, update_seconds: float
 ) -> float:
     """How unevenly the sensor's looks lie over the course of a call.
 
     A value that is read is of the last update. Nobody knows when the first of them was, but how
     even they are does not depend on it; so both the updates and the readings have to be even.
 
+    The calls of all windows are alike, so the looks of all of them count together: five short ones
+    see the whole of a call where each alone has too few looks to tell.
+
     Args:
-        window: with the calls.
+        windows: with the calls, each with the part of it that counts.
         seconds: of the readings.
         update_seconds: of the sensor.
-        span: of the window, the part that counts; all of it for ``None``.
     """
-    start, end = span or window.span
-    inside = seconds[(seconds > start) & (seconds < end)]
-    if len(inside) < 2:  # noqa: PLR2004 - one look is of one moment of a call
+    looks, updates, pauses = [], [], []
+    for window, (start, end) in windows:
+        inside = seconds[(seconds > start) & (seconds < end)]
+        looks.append(window.done(inside) % 1.0)
+        updates.append(window.done(np.arange(start, end, update_seconds)) % 1.0)
+        pauses.append(np.diff(inside))
+    seen = np.concatenate(looks)
+    if len(seen) < 2:  # noqa: PLR2004 - one look is of one moment of a call
         return 1.0
-    updates = np.arange(start, end, update_seconds)
-    found = discrepancy(np.asarray(window.done(updates) % 1.0))
-    if float(np.median(np.diff(inside))) < _READ_IN_TIME * update_seconds:
+    found = discrepancy(np.concatenate(updates))
+    usual = np.concatenate(pauses)
+    if len(usual) and float(np.median(usual)) < _READ_IN_TIME * update_seconds:
         return found
-    return max(found, discrepancy(np.asarray(window.done(inside) % 1.0)))
+    return max(found, discrepancy(seen))
 
 
 def fast_calls(window: Window, spacing: float) -> bool:

@@ -6,9 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiler.energy import figures, sight
 from profiler.energy.counter import counter_energy, counter_period
+from profiler.energy.figures import _uneven
 from profiler.energy.polled import polled_period, power_energy
 from profiler.energy.window import Missing, Window, WindowEnergy
+from profiler.result import EnergyFigure
 from profiler.sensors.base import Quantity
 from profiler.sensors.trace import Floats, Series
 from tests.simulated_sensors import (
@@ -95,3 +98,62 @@ def test_joules_are_within_the_uncertainty_that_is_printed(
         return
     error = abs(found.joules - load.between(found.span))
     assert error <= found.uncertainty_joules * (1 + 1e-9) + 1e-6
+
+
+def together(loads: list[Load]) -> Load:
+    """One after the other; each begins and ends idle."""
+    rest = loads[1:]
+    return Load(
+        np.concatenate([loads[0].starts, *(load.starts[1:] for load in rest)]),
+        np.concatenate([loads[0].watts, *(load.watts[1:] for load in rest)]),
+    )
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.sampled_from(["momentary power", "INA3221", "25 of 100 ms", "counter of 25 in 100 ms"]),
+    st.floats(0.0, 0.099),
+    st.floats(0.0015, 0.2),
+    st.floats(0.2, 0.8),
+    st.tuples(SIZES, SIZES),
+    JITTERS,
+    LATE,
+)
+def test_windows_of_a_usual_run_are_judged_by_the_looks_of_all_of_them(
+    name: str,
+    phase: float,
+    call: float,
+    duty: float,
+    sizes: tuple[float, float],
+    jitter: Floats,
+    late: Floats,
+) -> None:
+    """Five repetitions of 1.6 s: each alone has too few looks for the course of a call."""
+    sensor = SimulatedSensor(**{**SENSORS[name].__dict__, "phase": phase})
+    low, high = sorted(sizes)
+    windows = [calls(2.0 + 2.1 * number, 1.6, call, jitter) for number in range(5)]
+    load = together([square(window, low, high, duty) for window in windows])
+    series = series_of(load, sensor, polls(windows[-1].end + 3, jitter=late))
+    uneven = _uneven(series, windows)
+    parts = [figures.energy(series, window, None, uneven) for window in windows]
+    known = [part for part in parts if isinstance(part, WindowEnergy)]
+    if len(known) < len(parts):
+        assert uneven > sight.IN_STEP or call > 0.1, parts
+        return
+    error = abs(sum(part.joules - load.between(part.span) for part in known))
+    assert error <= sum(part.uncertainty_joules for part in known) * (1 + 1e-9) + 1e-6
+
+
+def test_a_board_that_is_polled_has_joules_in_a_usual_run() -> None:
+    """A call of 3.16 ms, momentary power at 10 Hz, 5 repetitions: what most boards are."""
+    rng = np.random.default_rng(3)
+    windows = [
+        calls(2.0 + 2.1 * number, 1.6, 0.00316, rng.normal(0, 0.01, 997)) for number in range(5)
+    ]
+    load = together([square(window, 6.0, 7.0, 0.5) for window in windows])
+    series = series_of(load, SENSORS["INA3221"], polls(windows[-1].end + 3))
+    found = figures.measure(series, figures.Work(windows, 1))
+    assert isinstance(found, EnergyFigure), found
+    assert found.provenance.uncertainty < 0.1
+    truth = sum(load.between(window.span) for window in windows)
+    assert abs(found.energy_joules - truth) <= found.provenance.uncertainty * truth

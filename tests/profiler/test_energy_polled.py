@@ -118,8 +118,8 @@ def test_pauses_of_random_length_take_calls_out_of_step() -> None:
     rng = np.random.default_rng(0)
     even = calls(5.0, 10.0, 0.1)
     shifted = calls(5.0, 10.0, 0.1, rng.uniform(0, 1, 1000))
-    assert sight.step_discrepancy(even, READ, 0.1) > sight.IN_STEP
-    assert sight.step_discrepancy(shifted, READ, 0.1) < sight.IN_STEP
+    assert sight.step_discrepancy([(even, even.span)], READ, 0.1) > sight.IN_STEP
+    assert sight.step_discrepancy([(shifted, shifted.span)], READ, 0.1) < sight.IN_STEP
 
 
 def test_the_less_the_load_varies_the_less_can_hide() -> None:
