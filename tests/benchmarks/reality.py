@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, stdev
@@ -86,10 +86,9 @@ def run(context: Context) -> Section:
     cache = context.directory / "cache"
     say(f"{NAME}: filling the cache")
     _measure(spec, cache)
-    calm = _repeated(context, spec, cache, rounds, minutes * 60, "as it is")
+    calm = _repeated(context, spec, cache, rounds, minutes * 60, nullcontext)
     beside = max(2, round(HOG_SHARE * rounds))
-    with hog():
-        hogged = _repeated(context, spec, cache, beside, 0.0, "with a hog")
+    hogged = _repeated(context, spec, cache, beside, 0.0, hog)
     return Section(
         name=NAME,
         text=(
@@ -112,14 +111,21 @@ def _measure(spec: RunSpec, cache: Path) -> RunResult:
 
 
 def _repeated(
-    context: Context, spec: RunSpec, cache: Path, rounds: int, seconds: float, what: str
+    context: Context,
+    spec: RunSpec,
+    cache: Path,
+    rounds: int,
+    seconds: float,
+    beside: Callable[[], AbstractContextManager[None]],
 ) -> list[RunResult]:
+    """The runs, each with ``beside`` around it: others who wait for their turn do not bear that."""
     found = []
+    what = "with a hog" if beside is hog else "as it is"
     begin = time.monotonic()
     for number in range(rounds):
         due = begin + number * seconds / rounds
         time.sleep(max(0.0, due - time.monotonic()))
-        with context.turn():
+        with context.turn(), beside():
             found.append(_measure(spec, cache))
         say(f"{NAME}: {what}, {number + 1}/{rounds}: {', '.join(_doubts(found[-1])) or 'no flag'}")
     return found
