@@ -23,6 +23,7 @@ from agents.messages import (
     RunList,
 )
 from agents.parquet import read_iterations, require_pyarrow
+from agents.views import DevicePage, Overview
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError, InputError
 from profiler.result import RunResult
@@ -219,6 +220,16 @@ class Client:
 
     def cancel(self, job_id: str) -> Job:
         return self._call("POST", f"/api/v1/jobs/{_segment(job_id)}/cancel", Job)
+
+    # --- what is watched ---------------------------------------------------------------------
+
+    def overview(self) -> Overview:
+        return self._call("GET", "/api/v1/page/overview", Overview)
+
+    def device_page(self, limit: int = 60) -> DevicePage:
+        """The fleet's devices, those at work first, with the power that they draw."""
+        params: dict[str, str | int] = {"limit": limit, "power": "true"}
+        return self._call("GET", "/api/v1/page/devices", DevicePage, params=params)
 
     # --- results -----------------------------------------------------------------------------
 

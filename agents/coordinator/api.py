@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -17,6 +18,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from agents.coordinator.auth import Role, Tokens
 from agents.coordinator.database import StoreFullError
+from agents.coordinator.events import BusyError
+from agents.coordinator.page_api import add_page
 from agents.coordinator.samples import RawTable
 from agents.coordinator.service import Coordinator
 from agents.coordinator.store_errors import GoneError, NotFoundError
@@ -61,6 +64,9 @@ class Meta(Frozen):
     version: str
     url: str
     join_command: str
+    agent_token_file: str = ""
+    python: str = ""
+    ray: str = ""
 
 
 class ScrapeTarget(Frozen):
@@ -97,6 +103,7 @@ def create_app(coordinator: Coordinator, tokens: Tokens, meta: Meta) -> FastAPI:
     _add_jobs(app, coordinator)
     _add_results(app, coordinator)
     _add_metrics(app, coordinator)
+    add_page(app, coordinator, needs())
     return app
 
 
@@ -181,6 +188,10 @@ def _add_errors(app: FastAPI) -> None:
     async def _full(_: Request, error: StoreFullError) -> JSONResponse:
         return _answer(507, Problem(problem=str(error), remedy="Nothing was changed"))
 
+    @app.exception_handler(BusyError)
+    async def _busy(_: Request, error: BusyError) -> JSONResponse:
+        return _answer(503, Problem(problem=str(error), remedy="Close some of them"))
+
     @app.exception_handler(StarletteHTTPException)
     async def _http(_: Request, error: StarletteHTTPException) -> JSONResponse:
         if isinstance(error.detail, dict):
@@ -201,11 +212,17 @@ def _add_headers(app: FastAPI) -> None:
 
 # --- routes ------------------------------------------------------------------------------------
 
-PAGE = {"index.html": "text/html", "app.js": "text/javascript", "style.css": "text/css"}
+MEDIA_TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
 def _add_public(app: FastAPI) -> None:
     web = files("agents.coordinator") / "web"
+    # What is served is what is there now, by name: no request is ever a path.
+    page = {
+        each.name: MEDIA_TYPES[suffix]
+        for each in web.iterdir()
+        if (suffix := PurePath(each.name).suffix) in MEDIA_TYPES
+    }
 
     @app.get("/healthz", include_in_schema=False)
     def _health() -> dict[str, str]:
@@ -217,9 +234,9 @@ def _add_public(app: FastAPI) -> None:
 
     @app.get("/static/{name}", include_in_schema=False)
     def _static(name: str) -> FileResponse:
-        if name not in PAGE:
+        if name not in page:
             raise HTTPException(404, "no such file")
-        return FileResponse(str(web / name), media_type=PAGE[name])
+        return FileResponse(str(web / name), media_type=page[name])
 
 
 def _add_devices(app: FastAPI, coordinator: Coordinator) -> None:

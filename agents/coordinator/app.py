@@ -205,6 +205,9 @@ def serve(
                 version=fleetmark_version(),
                 url=settings.url,
                 join_command=join_command(settings.url),
+                agent_token_file=str(stack.tokens.path(Role.AGENT)),
+                python=versions.python,
+                ray=versions.ray,
             ),
         )
         server = _Server(
@@ -217,6 +220,7 @@ def serve(
                 timeout_graceful_shutdown=3,
             ),
             lambda: ready(stack),
+            coordinator.streams.close,
         )
         watch = threading.Thread(target=_watch, args=(stack, server), daemon=True)
         watch.start()
@@ -237,16 +241,23 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it is ready."""
+    """Tells when it is ready, and before it waits for its answers to end."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], ending: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._ending = ending
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ending()
+        await super().shutdown(sockets)
 
 
 def _watch(stack: Stack, server: uvicorn.Server) -> None:

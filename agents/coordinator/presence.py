@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from agents.coordinator.rows import DeviceRecord
 from agents.messages import Device, DeviceState, Progress
@@ -18,6 +19,15 @@ class _Seen:
     ever: bool = False
     online: bool = False
     run_id: str | None = None
+
+
+class Present(NamedTuple):
+    """A device at this moment; ``run_id`` is what it works on."""
+
+    state: DeviceState
+    reason: str | None
+    last_seen_at: datetime | None
+    run_id: str | None
 
 
 class Presence:
@@ -61,27 +71,35 @@ class Presence:
             else:
                 self._progress[run_id] = progress
 
-    def view(self, record: DeviceRecord) -> Device:
-        """The stored device with its present state."""
+    def now(self, device_id: str, last_seen_at: datetime | None) -> Present:
+        """Args:
+        device_id: which device.
+        last_seen_at: as stored; the later of this and what is known here counts.
+        """
         with self._lock:
-            seen = self._seen.get(record.id, _Seen())
+            seen = self._seen.get(device_id, _Seen())
             state = DeviceState.JOINING
             if seen.online:
                 state = DeviceState.BUSY if seen.run_id else DeviceState.ONLINE
             elif seen.ever or seen.reason:
                 state = DeviceState.OFFLINE
-            moments = [at for at in (seen.at, record.last_seen_at) if at is not None]
-            return Device(
-                id=record.id,
-                name=record.name,
-                state=state,
-                state_reason=seen.reason,
-                labels=record.labels,
-                inventory=record.inventory,
-                versions=record.versions,
-                address=record.address,
-                metrics_port=record.metrics_port,
-                registered_at=record.registered_at,
-                last_seen_at=max(moments, default=None),
-                current_run_id=seen.run_id,
-            )
+            moments = [at for at in (seen.at, last_seen_at) if at is not None]
+            return Present(state, seen.reason, max(moments, default=None), seen.run_id)
+
+    def view(self, record: DeviceRecord) -> Device:
+        """The stored device with its present state."""
+        found = self.now(record.id, record.last_seen_at)
+        return Device(
+            id=record.id,
+            name=record.name,
+            state=found.state,
+            state_reason=found.reason,
+            labels=record.labels,
+            inventory=record.inventory,
+            versions=record.versions,
+            address=record.address,
+            metrics_port=record.metrics_port,
+            registered_at=record.registered_at,
+            last_seen_at=found.last_seen_at,
+            current_run_id=found.run_id,
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Engine, insert, select, update
 
@@ -17,6 +18,7 @@ from agents.coordinator.rows import (
     device_of,
     utc,
 )
+from agents.coordinator.store_errors import NotFoundError
 from agents.messages import (
     Registration,
 )
@@ -25,6 +27,15 @@ from profiler.errors import InputError
 
 def new_id() -> str:
     return secrets.token_hex(8)
+
+
+class DeviceLine(NamedTuple):
+    """What a device is called, and when it was last heard of."""
+
+    id: str
+    name: str
+    labels: dict[str, str]
+    last_seen_at: datetime | None
 
 
 class Registry:
@@ -88,6 +99,33 @@ class Registry:
         )
         with reading(self._engine) as db:
             return tuple(device_of(row) for row in db.execute(query))
+
+    def device_lines(self) -> tuple[DeviceLine, ...]:
+        """All devices without their inventories, which are a hundred times as long."""
+        d = schema.devices.c
+        query = select(d.id, d.name, d.labels, d.last_seen_at).where(d.removed.is_(False))
+        with reading(self._engine) as db:
+            return tuple(
+                DeviceLine(row.id, row.name, json.loads(row.labels), utc(row.last_seen_at))
+                for row in db.execute(query.order_by(d.name))
+            )
+
+    def devices_by_id(self, ids: Sequence[str]) -> dict[str, DeviceRecord]:
+        query = select(schema.devices).where(schema.devices.c.id.in_(ids))
+        with reading(self._engine) as db:
+            return {row.id: device_of(row) for row in db.execute(query)}
+
+    def device_named(self, name: str) -> DeviceRecord:
+        """Raises:
+        NotFoundError: no such device.
+        """
+        d = schema.devices.c
+        query = select(schema.devices).where(d.name == name, d.removed.is_(False))
+        with reading(self._engine) as db:
+            row = db.execute(query).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no device {name!r}; `fleetmark devices` lists them")
+        return device_of(row)
 
     def seen(self, device_id: str, device_key: str) -> bool:
         """Note a heartbeat; whether the device is known and the key is its own."""

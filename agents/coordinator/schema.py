@@ -63,6 +63,7 @@ runs = Table(
     Column("finished_at", DateTime(timezone=True)),
     Index("runs_by_device_and_state", "device_id", "state"),
     Index("runs_by_job", "job_id"),
+    Index("runs_by_state", "state", "seq"),
 )
 
 transitions = Table(
@@ -91,6 +92,28 @@ results = Table(
     Column("result", Text, nullable=False),
     Column("received_at", DateTime(timezone=True), nullable=False),
     Index("results_by_series", "device_id", "model", "series"),
+)
+
+# Results in one line each. The figures are JSON in one column: what is searched and sorted by has
+# columns of its own.
+summaries = Table(
+    "summaries",
+    metadata,
+    # The result's own.
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", String(32), nullable=False, unique=True),
+    Column("job_id", String(32)),
+    Column("device", String(63), nullable=False),
+    Column("model", String(200), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("series", String(200), nullable=False),
+    Column("summary", Text, nullable=False),
+    # Lower case; what a filter looks for.
+    Column("words", Text, nullable=False),
+    Index("summaries_by_device", "device", "seq"),
+    Index("summaries_by_job", "job_id", "seq"),
+    Index("summaries_by_status", "status", "seq"),
+    Index("summaries_by_series", "model", "device", "status", "series", "seq"),
 )
 
 # Results of attempts that had been given up: kept, never counted.

@@ -12,7 +12,8 @@ from agents.coordinator.admission import refuse_versions
 from agents.coordinator.auth import Role, Tokens, sha256
 from agents.coordinator.calls import Agents
 from agents.coordinator.device_loop import DeviceLoop, Timing
-from agents.coordinator.expand import expand
+from agents.coordinator.events import Streams
+from agents.coordinator.expand import Plan, expand
 from agents.coordinator.models import ModelStore
 from agents.coordinator.presence import Presence
 from agents.coordinator.rows import DeviceRecord
@@ -20,7 +21,9 @@ from agents.coordinator.samples import SampleStore
 from agents.coordinator.selector import select
 from agents.coordinator.store import Store
 from agents.coordinator.store_errors import GoneError, NotFoundError
+from agents.coordinator.telemetry import Telemetry
 from agents.coordinator.transfer import Transfers
+from agents.coordinator.watching import Watching
 from agents.exporter import CoordinatorSnapshot, RunCount
 from agents.messages import (
     Admission,
@@ -31,10 +34,10 @@ from agents.messages import (
     JobRequest,
     JobWithRuns,
     Registration,
-    Run,
     RunList,
     Versions,
 )
+from agents.views import Preview
 from profiler.base import Frozen
 from profiler.errors import InputError
 from profiler.fit import refuse_inputs
@@ -85,6 +88,9 @@ class Coordinator:
         self._versions = versions
         self._timing = timing
         self._presence = Presence(lambda: datetime.now(timezone.utc))
+        self.listings = store.listings
+        self.watching = Watching(store, self._presence, Telemetry(tokens))
+        self.streams = Streams()
         self._transfers = Transfers(fleet, models)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="device")
         self._loops: dict[str, tuple[DeviceLoop, asyncio.Task[None]]] = {}
@@ -99,6 +105,7 @@ class Coordinator:
             self._follow(record.id)
 
     async def stop(self) -> None:
+        self.streams.close()
         tasks = [task for _, task in self._loops.values()]
         for task in tasks:
             task.cancel()
@@ -169,6 +176,9 @@ class Coordinator:
     def devices(self) -> tuple[Device, ...]:
         return tuple(self._presence.view(record) for record in self._store.devices())
 
+    def device_names(self) -> tuple[str, ...]:
+        return tuple(line.name for line in self._store.device_lines())
+
     def remove_device(self, name: str) -> None:
         device_id = self._store.remove_device(name)
         self._presence.forget(device_id)
@@ -183,13 +193,32 @@ class Coordinator:
         Raises:
             InputError: the request makes no sense for this fleet; nothing was stored.
         """
+        request, chosen, plan = self._planned(request)
+        job, runs = self._store.add_job(request, plan)
+        self._soon(self._wake, {record.id for record in chosen})
+        return JobWithRuns(job=job, runs=self.watching.with_progress(runs))
+
+    def preview(self, request: JobRequest) -> Preview:
+        """What ``submit`` would queue.
+
+        Raises:
+            InputError: as ``submit`` does.
+        """
+        _, chosen, plan = self._planned(request)
+        per_device = len(plan) // len(chosen)
+        return Preview(
+            runs=len(plan),
+            devices=tuple(record.name for record in chosen),
+            runs_per_device=per_device,
+            seconds_per_device=per_device * request.max_time_seconds,
+        )
+
+    def _planned(self, request: JobRequest) -> tuple[JobRequest, tuple[DeviceRecord, ...], Plan]:
         records = {record.id: record for record in self._store.devices()}
         views = tuple(self._presence.view(record) for record in records.values())
         chosen = tuple(records[device.id] for device in select(request.devices, views))
         request = self._with_known_model(request)
-        job, runs = self._store.add_job(request, expand(request, chosen))
-        self._soon(self._wake, {record.id for record in chosen})
-        return JobWithRuns(job=job, runs=self._with_progress(runs))
+        return request, chosen, expand(request, chosen)
 
     def _wake(self, device_id: str) -> None:
         if device_id in self._loops:
@@ -217,7 +246,7 @@ class Coordinator:
 
     def job(self, job_id: str) -> JobWithRuns:
         job = self._store.job(job_id)
-        return JobWithRuns(job=job, runs=self._with_progress(self._store.runs_of(job_id)))
+        return JobWithRuns(job=job, runs=self.watching.with_progress(self._store.runs_of(job_id)))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel what is not over. A device that works on it is told at its next turn."""
@@ -227,20 +256,12 @@ class Coordinator:
         self._soon(self._wake, {run.device_id for run in cancelled})
         return self._store.job(job_id)
 
-    def _with_progress(self, runs: Iterable[Run]) -> tuple[Run, ...]:
-        return tuple(
-            run
-            if run.state.final
-            else run.model_copy(update={"progress": self._presence.progress(run.id)})
-            for run in runs
-        )
-
     # --- results -----------------------------------------------------------------------------
 
     def runs(self, limit: int, job_id: str | None, device: str | None) -> RunList:
         return RunList(
             runs=self._store.results(limit, job_id, device),
-            pending=self._with_progress(self._store.pending(limit, job_id, device)),
+            pending=self.watching.with_progress(self._store.pending(limit, job_id, device)),
         )
 
     def result(self, run_id: str) -> RunResult:

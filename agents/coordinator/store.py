@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from agents.coordinator import schema
 from agents.coordinator.database import writing
+from agents.coordinator.listings import Listings
 from agents.coordinator.queue import (
     ACTIVE,
     MOST_RUNS_TOGETHER,
@@ -25,6 +26,7 @@ from agents.coordinator.rows import (
     series_of,
 )
 from agents.coordinator.store_errors import NotFoundError
+from agents.coordinator.summary_rows import columns_of
 from agents.messages import (
     AttemptKey,
     Job,
@@ -58,6 +60,7 @@ class Store(Registry, Reader):
 
     def __init__(self, engine: Engine, now: Callable[[], datetime] = _now) -> None:
         Registry.__init__(self, engine, now)
+        self.listings = Listings(engine)
 
     def add_job(
         self, request: JobRequest, plan: Sequence[tuple[DeviceRecord, RunSpec]]
@@ -183,13 +186,18 @@ class Store(Registry, Reader):
             return True
 
     def _insert_result(self, db: Connection, run: Run, result: RunResult) -> None:
-        db.execute(
+        done = db.execute(
             insert(schema.results).values(
                 run_id=run.id, device_id=run.device_id, device=run.device,
                 model=result.model, status=result.status.value, series=series_of(result),
                 result=result.model_dump_json(), received_at=self._now(),
             )
         )  # fmt: skip
+        (seq,) = done.inserted_primary_key or (0,)
+        # By the run's own names, whatever the device says: the listing leads to the run.
+        names = {"run_id": run.id, "job_id": run.job_id, "device": run.device}
+        named = result.model_copy(update=names)
+        db.execute(insert(schema.summaries).values(**columns_of(seq, named)))
 
     def _cancel(self, db: Connection, run: Run, reason: str) -> None:
         self._move(db, run, RunState.CANCELLED, reason)

@@ -183,7 +183,7 @@ def test_health_is_open_and_tells_nothing_else(world: World) -> None:
 
 def test_the_page_and_its_files_are_open(world: World) -> None:
     assert "text/html" in world.client.get("/").headers["Content-Type"]
-    script = world.client.get("/static/app.js")
+    script = world.client.get("/static/main.js")
     assert "javascript" in script.headers["Content-Type"]
     for token in Role:
         assert world.tokens.token(token) not in world.client.get("/").text
@@ -199,7 +199,7 @@ def test_the_page_and_its_files_are_open(world: World) -> None:
         "/static/%2fetc%2fpasswd",
         "/static/__init__.py",
         "/static/",
-        "/static/app.js%00.html",
+        "/static/main.js%00.html",
     ],
 )
 def test_no_other_file_is_served(world: World, path: str) -> None:
@@ -209,7 +209,7 @@ def test_no_other_file_is_served(world: World, path: str) -> None:
 def test_every_answer_has_the_security_headers(world: World) -> None:
     answers = [
         world.client.get("/"),
-        world.client.get("/static/app.js"),
+        world.client.get("/static/main.js"),
         world.client.get("/api/v1/jobs"),
         world.get("/api/v1/jobs"),
         world.get("/nowhere"),
@@ -676,4 +676,7 @@ def test_what_the_page_shows_of_the_coordinator(world: World) -> None:
         "version": "0.1.0",
         "url": "http://c:8470",
         "join_command": "fleetmark agent",
+        "agent_token_file": "",
+        "python": "",
+        "ray": "",
     }
