@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 
-def _absent(reason: str) -> None:
+def absent(reason: str) -> None:
+    """Skip, and in CI fail."""
     if os.environ.get("CI"):
         pytest.fail(f"{reason}; CI must have it", pytrace=False)
     pytest.skip(reason)
@@ -22,20 +23,20 @@ def need_program(name: str) -> str:
     """Path of a program; without it the test skips, and in CI it fails."""
     found = shutil.which(name)
     if found is None:
-        _absent(f"{name} is not installed")
+        absent(f"{name} is not installed")
     return str(found)
 
 
 def need_root(why: str) -> None:
     if os.geteuid() != 0:
-        _absent(f"not root: {why}")
+        absent(f"not root: {why}")
 
 
 def need_network_namespaces() -> None:
     need_program("ip")
     need_root("network namespaces cannot be made")
     if not Path("/proc/self/ns/net").exists():
-        _absent("the kernel has no network namespaces")
+        absent("the kernel has no network namespaces")
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
         [mount, "-t", "tmpfs", "-o", options, "tmpfs", str(path)], capture_output=True, check=False
     )
     if done.returncode:
-        _absent(f"no tmpfs can be mounted: {done.stderr.decode().strip()}")
+        absent(f"no tmpfs can be mounted: {done.stderr.decode().strip()}")
     try:
         yield path
     finally:

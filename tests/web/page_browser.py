@@ -66,12 +66,13 @@ class Browser:
         self._session: str | None = None
         self.dialogs: list[str] = []
         self.complaints: list[str] = []
+        self.requests: list[str] = []
 
     def open_tab(self) -> None:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
 
     def close(self) -> None:
@@ -98,7 +99,9 @@ class Browser:
         self._call("Page.navigate", url=url)
 
     def evaluate(self, expression: str) -> Any:
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self._call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in answer:
             raise BrowserError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
@@ -121,8 +124,24 @@ class Browser:
         self._call("Input.dispatchKeyEvent", **down, **({"text": typed} if typed else {}))
         self._call("Input.dispatchKeyEvent", **(down | {"type": "keyUp"}))
 
-    def screenshot(self, path: Path) -> None:
-        data = self._call("Page.captureScreenshot", captureBeyondViewport=True)["data"]
+    def choose_file(self, selector: str, path: Path) -> None:
+        """As if a reader had picked a file."""
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", files=[str(path)], nodeId=node)
+
+    def type(self, selector: str, text: str) -> None:
+        """Replace what is in a field by what a reader types."""
+        found = f"document.querySelector({json.dumps(selector)})"
+        self.evaluate(f"{found}.focus(); {found}.select()")
+        self._call("Input.insertText", text=text)
+
+    def click(self, selector: str) -> None:
+        self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
+
+    def screenshot(self, path: Path, *, whole: bool = True) -> None:
+        """``whole``: the page to its end, not only what the window shows."""
+        data = self._call("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(data))
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -164,6 +183,8 @@ class Browser:
             self.dialogs.append(params["message"])
             # Its answer is read, and passed over, by whoever waits for the next one.
             self._send("Page.handleJavaScriptDialog", {"accept": True})
+        elif method == "Network.requestWillBeSent":
+            self.requests.append(params["request"]["url"])
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(params["exceptionDetails"]))
         elif method == "Log.entryAdded":
