@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import arguments, connection, measurement, options, show
+from agents.cli import arguments, connection, measurement, options, show, watching
 from agents.cli.ordering import as_asked
 from agents.cli.progress import follow_job
 from agents.client import Client
@@ -183,18 +183,28 @@ def finish(client: Client, job_id: str, *, as_json: bool) -> None:
 
 
 def watch(
-    job: Annotated[str, typer.Argument(help="Id of the job; `fleetmark jobs` lists them.")],
+    job: Annotated[
+        str | None, typer.Argument(help="Id of the job; `fleetmark jobs` lists them.")
+    ] = None,
     coordinator: arguments.Url = None,
     token_file: arguments.TokenFile = None,
     as_json: arguments.AsJson = False,
 ) -> None:
-    """Show a job's progress until it is over, then its results.
+    """Show a job's progress until it is over, then its results; without a job, the whole fleet.
+
+    The fleet fills the terminal until `q` or Ctrl-C. Where there is no terminal, and with --json,
+    it is shown once.
 
     \b
-    Example:
+    Examples:
+      fleetmark watch
       fleetmark watch 4f1c09aa7d2e6b35
     """
-    finish(connection.connect(coordinator, token_file), job, as_json=as_json)
+    client = connection.connect(coordinator, token_file)
+    if job is None:
+        watching.watch_fleet(client, as_json=as_json)
+    else:
+        finish(client, job, as_json=as_json)
 
 
 def cancel(
