@@ -17,6 +17,7 @@ from tests.benchmarks import (
     coverage,
     device_footprint,
     fleet_against_local,
+    metrics_cost,
     perturbation,
     reality,
     run_cost,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
         perturbation,
         run_cost,
         device_footprint,
+        metrics_cost,
         submit_latency,
         fleet_against_local,
     )
