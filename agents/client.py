@@ -23,6 +23,7 @@ from agents.messages import (
     RunList,
 )
 from agents.parquet import read_iterations, require_pyarrow
+from agents.verdicts import Standing, StandingList, VerdictDetail
 from agents.views import DevicePage, Overview
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError, InputError
@@ -257,6 +258,24 @@ class Client:
         require_pyarrow()
         response = self._send("GET", f"/api/v1/runs/{_segment(run_id)}/iterations")
         return read_iterations(response.content)
+
+    # --- baselines ---------------------------------------------------------------------------
+
+    def standings(
+        self, device: str | None = None, model: str | None = None, limit: int = 1000
+    ) -> StandingList:
+        given = {"limit": limit, "device": device, "model": model}
+        params = {name: value for name, value in given.items() if value is not None}
+        return self._call("GET", "/api/v1/baselines", StandingList, params=params)
+
+    def verdict(self, run_id: str) -> VerdictDetail:
+        return self._call("GET", f"/api/v1/runs/{_segment(run_id)}/verdict", VerdictDetail)
+
+    def pin_baseline(self, run_id: str) -> Standing:
+        return self._call("PUT", f"/api/v1/runs/{_segment(run_id)}/baseline", Standing)
+
+    def unpin_baseline(self, run_id: str) -> Standing:
+        return self._call("DELETE", f"/api/v1/runs/{_segment(run_id)}/baseline", Standing)
 
     def metrics(self) -> str:
         return self._send("GET", "/metrics").text

@@ -1,4 +1,4 @@
-"""``/metrics`` over HTTP: the text of a registry, and the small server of an agent."""
+"""``/metrics`` over HTTP: the small server of an agent."""
 
 from __future__ import annotations
 
@@ -12,19 +12,14 @@ from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingTCPServer
 from threading import Thread
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+
+from agents.exposition import expose
 
 log = logging.getLogger(__name__)
 
-# What every Prometheus reads; our names and labels need nothing of the later versions.
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # A scraper that sends nothing for so long is dropped, lest it hold a thread for ever.
 CLIENT_TIMEOUT_SECONDS = 10.0
-
-
-def render(registry: CollectorRegistry) -> bytes:
-    """The body of ``/metrics``; its media type is ``CONTENT_TYPE``."""
-    return generate_latest(registry)
 
 
 def serve_metrics(
@@ -110,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _metrics(self) -> None:
         try:
-            body = render(self.server.registry)
+            found = expose(self.server.registry, self.headers.get("Accept"))
         except Exception:
             # A source of figures that fails must fail the scrape, visibly, and not the agent.
             log.exception("the metrics could not be collected")
@@ -119,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "The metrics could not be collected; the agent's log says why.",
             )
             return
-        self._send(HTTPStatus.OK, body, CONTENT_TYPE)
+        self._send(HTTPStatus.OK, found.body, found.content_type)
 
     def _authorized(self) -> bool:
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from profiler.base import Frozen, StrEnum
+from profiler.latency_buckets import MeasuredLatencies
 from profiler.result import FailureKind, Overhead, RunResult
 from profiler.sensors.setup import SensorSetup
 from profiler.spec import RunSpec
@@ -56,7 +57,11 @@ class WorkerRequest(Frozen):
 
 
 class ProgressEvent(Frozen):
-    """Where the run is. ``fraction`` (0 … 1) covers the whole run."""
+    """Where the run is. ``fraction`` (0 … 1) covers the whole run.
+
+    ``latencies`` are of the iterations since the event before; ``None`` outside the timed part and
+    where a scenario times none.
+    """
 
     kind: Literal["progress"] = "progress"
     phase: Phase
@@ -65,6 +70,7 @@ class ProgressEvent(Frozen):
     repetitions: int = 1
     iterations: int = 0
     p50_seconds: float | None = None
+    latencies: MeasuredLatencies | None = None
 
 
 class ResultEvent(Frozen):

@@ -1,8 +1,9 @@
 """The metric catalogue: every series that fleetmark exports, as data.
 
-Exporters take names, labels and help from here, and so do the dashboards; nothing else names a
-metric. Figures of a run are exact statistics of its latest success, not estimates from buckets. The
-coordinator sets ``device`` itself; on agents it is attached by service discovery.
+Exporters take names, labels and help from here, and so do the dashboards and ``docs/metrics.md``;
+nothing else names a metric. Figures of a run are exact statistics of its latest success, not
+estimates from buckets. The coordinator sets ``device`` itself; on agents it is attached by service
+discovery.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from profiler.base import Frozen, StrEnum
 class MetricType(StrEnum):
     GAUGE = "gauge"
     COUNTER = "counter"
+    HISTOGRAM = "histogram"
     INFO = "info"
 
 
@@ -24,7 +26,11 @@ class Exporter(StrEnum):
 
 
 class MetricSpec(Frozen):
-    """One metric family. ``name`` is the name of its series, suffixes included."""
+    """One metric family. ``name`` is the name of its series, suffixes included.
+
+    A histogram's series carry ``_bucket``, ``_sum`` and ``_count`` behind it, and the first of them
+    the label ``le``.
+    """
 
     name: str
     type: MetricType
@@ -33,14 +39,23 @@ class MetricSpec(Frozen):
     help: str
     served_by: tuple[Exporter, ...]
 
+    def labels_on(self, exporter: Exporter) -> tuple[str, ...]:
+        """The labels that this process writes; on agents ``device`` comes from discovery."""
+        if exporter is Exporter.COORDINATOR:
+            return self.labels
+        return tuple(label for label in self.labels if label != DEVICE)
 
+
+DEVICE = "device"
 COORDINATOR = (Exporter.COORDINATOR,)
 AGENT = (Exporter.AGENT,)
+BOTH = (Exporter.COORDINATOR, Exporter.AGENT)
 
-# What tells one measured configuration from another on a device.
-# ``scenario`` is one of them: figures of different load patterns are never mixed.
+# What tells one measured configuration from another on a device. ``scenario``, ``threads`` and
+# ``inputs`` (shapes) are among them: a sweep over any of these must not mix its figures.
 CONFIGURATION = (
-    "accelerator", "model", "variant", "runtime", "precision", "batch_size", "scenario",
+    "accelerator", "model", "variant", "runtime", "precision", "batch_size", "threads", "inputs",
+    "scenario",
 )  # fmt: skip
 # Where a reading comes from, in the driver's own words; the fields of ``result.Provenance``.
 CHANNEL = ("source", "channel")
@@ -48,6 +63,10 @@ CHANNEL = ("source", "channel")
 # ``stat`` and not ``quantile``: promtool refuses the latter on a gauge.
 LATENCY_STATS = ("p50", "p90", "p99", "mean", "min", "max", "ci_low", "ci_high")
 PEAK_MEMORY_KINDS = ("rss", "accelerator", "unified")
+# One series each, of which one is 1: ``comparing.comparison.Verdict``.
+VERDICTS = ("slower", "faster", "same", "inconclusive")
+# Runs that ``fleetmark_run_info`` names, newest first.
+RUNS_NAMED = 200
 
 RUN_LATENCY = MetricSpec(
     name="fleetmark_run_latency_seconds",
@@ -55,7 +74,7 @@ RUN_LATENCY = MetricSpec(
     unit="seconds",
     labels=("device", *CONFIGURATION, "stat"),
     help=(
-        "Latency of one iteration in the latest successful run: exact statistics, ci_low and "
+        "Latency of one iteration in the latest successful run: exact statistics; ci_low and "
         "ci_high bound p50 with 95 % confidence."
     ),
     served_by=COORDINATOR,
@@ -73,7 +92,9 @@ RUN_ENERGY = MetricSpec(
     type=MetricType.GAUGE,
     unit="joules_per_item",
     labels=("device", *CONFIGURATION),
-    help="Energy of one item in the latest successful run, of the widest scope that was measured.",
+    help=(
+        "Energy of one item in the latest successful run, of the widest scope that was measured."
+    ),
     served_by=COORDINATOR,
 )
 RUN_PEAK_MEMORY = MetricSpec(
@@ -93,7 +114,40 @@ RUN_COMPLETED = MetricSpec(
     type=MetricType.GAUGE,
     unit="seconds",
     labels=("device", *CONFIGURATION),
-    help="When the latest successful run ended, in seconds since 1970.",
+    help=(
+        "When the coordinator received the latest successful run, by its own clock, in seconds "
+        "since 1970."
+    ),
+    served_by=COORDINATOR,
+)
+RUN_BASELINE_RATIO = MetricSpec(
+    name="fleetmark_run_baseline_ratio",
+    type=MetricType.GAUGE,
+    unit="ratio",
+    labels=("device", *CONFIGURATION),
+    help=(
+        "Median latency of the latest successful run over that of its baseline (offline: time per "
+        "item), above 1 is slower; absent without a baseline, and where none may be told."
+    ),
+    served_by=COORDINATOR,
+)
+RUN_VERDICT = MetricSpec(
+    name="fleetmark_run_verdict",
+    type=MetricType.GAUGE,
+    unit=None,
+    labels=("device", *CONFIGURATION, "verdict"),
+    help=(
+        "1 for the verdict on the latest successful run against its baseline (95 % confidence, "
+        "margin 1 %), 0 for the other three; absent without a baseline."
+    ),
+    served_by=COORDINATOR,
+)
+RUN_INFO = MetricSpec(
+    name="fleetmark_run_info",
+    type=MetricType.INFO,
+    unit=None,
+    labels=("device", *CONFIGURATION, "status", "run_id"),
+    help="The newest runs that are over, with their ids; always 1.",
     served_by=COORDINATOR,
 )
 RUNS = MetricSpec(
@@ -133,8 +187,19 @@ AGENT_LAST_HEARTBEAT = MetricSpec(
     type=MetricType.GAUGE,
     unit="seconds",
     labels=("device",),
-    help="When the coordinator last heard of the device, in seconds since 1970.",
+    help=(
+        "When the coordinator last heard of the device, by the coordinator's own clock, in "
+        "seconds since 1970."
+    ),
     served_by=COORDINATOR,
+)
+DEVICE_INFO = MetricSpec(
+    name="fleetmark_device_info",
+    type=MetricType.INFO,
+    unit=None,
+    labels=("device", "kind", "product", "machine", "cpu", "accelerator", "torch", "onnxruntime"),
+    help="What the device is and which engines it has; always 1.",
+    served_by=BOTH,
 )
 BUILD = MetricSpec(
     name="fleetmark_build_info",
@@ -142,7 +207,45 @@ BUILD = MetricSpec(
     unit=None,
     labels=("version", "python", "ray"),
     help="Versions of fleetmark and of what it runs on; always 1.",
-    served_by=(Exporter.COORDINATOR, Exporter.AGENT),
+    served_by=BOTH,
+)
+INFERENCE_LATENCY = MetricSpec(
+    name="fleetmark_inference_latency_seconds",
+    type=MetricType.HISTOGRAM,
+    unit="seconds",
+    labels=CONFIGURATION,
+    help=(
+        "Latency of the iterations of runs while they are measured, for heatmaps and the live "
+        "view: exact statistics are in fleetmark_run_latency_seconds."
+    ),
+    served_by=AGENT,
+)
+DEVICE_POWER = MetricSpec(
+    name="fleetmark_device_power_watts",
+    type=MetricType.GAUGE,
+    unit="watts",
+    labels=CHANNEL,
+    help="Power, by the rail's own name.",
+    served_by=AGENT,
+)
+DEVICE_ENERGY = MetricSpec(
+    name="fleetmark_device_energy_joules_total",
+    type=MetricType.COUNTER,
+    unit="joules",
+    labels=CHANNEL,
+    help=(
+        "Energy since the agent started, by the zone's own name, wraps of the hardware's "
+        "counter undone."
+    ),
+    served_by=AGENT,
+)
+DEVICE_TEMPERATURE = MetricSpec(
+    name="fleetmark_device_temperature_celsius",
+    type=MetricType.GAUGE,
+    unit="celsius",
+    labels=CHANNEL,
+    help="Temperature, by the sensor's own name.",
+    served_by=AGENT,
 )
 DEVICE_UTILIZATION = MetricSpec(
     name="fleetmark_device_utilization_ratio",
@@ -168,12 +271,23 @@ DEVICE_MEMORY_TOTAL = MetricSpec(
     help="Memory that there is.",
     served_by=AGENT,
 )
-DEVICE_TEMPERATURE = MetricSpec(
-    name="fleetmark_device_temperature_celsius",
+DEVICE_CLOCK = MetricSpec(
+    name="fleetmark_device_clock_hertz",
     type=MetricType.GAUGE,
-    unit="celsius",
+    unit="hertz",
     labels=CHANNEL,
-    help="Temperature, by the sensor's own name.",
+    help="Clock frequency.",
+    served_by=AGENT,
+)
+DEVICE_THROTTLED = MetricSpec(
+    name="fleetmark_device_throttled_seconds_total",
+    type=MetricType.COUNTER,
+    unit="seconds",
+    labels=(*CHANNEL, "reason"),
+    help=(
+        "Time in which clocks were lowered, by why: the driver's own count, or where there is "
+        "only a flag, the seconds in which it was seen set since the agent started."
+    ),
     served_by=AGENT,
 )
 SENSOR_SUCCESS = MetricSpec(
@@ -182,8 +296,8 @@ SENSOR_SUCCESS = MetricSpec(
     unit=None,
     labels=("source",),
     help=(
-        "1 if every reading of the source gave a value at this scrape, 0 if one failed; absent for "
-        "a source that the device does not have, and while a run is measured."
+        "1 if every reading of the source gave a value last time, 0 if one failed; absent for a "
+        "source that the device does not have, and while a run is measured."
     ),
     served_by=AGENT,
 )
@@ -192,7 +306,7 @@ SENSOR_READ_DURATION = MetricSpec(
     type=MetricType.GAUGE,
     unit="seconds",
     labels=("source",),
-    help="How long reading the source took at this scrape.",
+    help="How long reading the source took last time.",
     served_by=AGENT,
 )
 SENSOR_FAILED_READINGS = MetricSpec(
@@ -200,14 +314,14 @@ SENSOR_FAILED_READINGS = MetricSpec(
     type=MetricType.COUNTER,
     unit=None,
     labels=("source",),
-    help="Readings that gave no value at a scrape since the agent started.",
+    help="Readings that gave no value since the agent started.",
     served_by=AGENT,
 )
 AGENT_RUNS = MetricSpec(
     name="fleetmark_agent_runs_total",
     type=MetricType.COUNTER,
     unit=None,
-    labels=("model", "status"),
+    labels=("status",),
     help="Runs that this agent finished since it started, by how they ended.",
     served_by=AGENT,
 )
@@ -226,16 +340,25 @@ CATALOGUE = (
     RUN_ENERGY,
     RUN_PEAK_MEMORY,
     RUN_COMPLETED,
+    RUN_BASELINE_RATIO,
+    RUN_VERDICT,
+    RUN_INFO,
     RUNS,
     JOBS,
     QUEUE_DEPTH,
     AGENT_UP,
     AGENT_LAST_HEARTBEAT,
+    DEVICE_INFO,
     BUILD,
+    INFERENCE_LATENCY,
+    DEVICE_POWER,
+    DEVICE_ENERGY,
+    DEVICE_TEMPERATURE,
     DEVICE_UTILIZATION,
     DEVICE_MEMORY_USED,
     DEVICE_MEMORY_TOTAL,
-    DEVICE_TEMPERATURE,
+    DEVICE_CLOCK,
+    DEVICE_THROTTLED,
     SENSOR_SUCCESS,
     SENSOR_READ_DURATION,
     SENSOR_FAILED_READINGS,

@@ -8,10 +8,14 @@ from statistics import median
 from time import perf_counter, perf_counter_ns, sleep
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from profiler import timed_part
 from profiler.blocks import BLOCK_NS
 from profiler.energy.idle import IdleSpan
 from profiler.events import Phase, ProgressEvent
+from profiler.latency_buckets import MeasuredLatencies, count, shapes
 from profiler.plan import LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
@@ -26,6 +30,9 @@ WARMUP_SHARE = 0.4
 WINDOW_SHARE = 0.25
 
 Emit = Callable[[ProgressEvent], None]
+# See ``timed_part.Situation.tell``.
+Count = Callable[["NDArray[np.float64] | None"], "MeasuredLatencies | None"]
+Tell = Callable[[float, int, "float | None", "NDArray[np.float64] | None"], None]
 
 
 def _facts(loaded: LoadedModel) -> LoadedFacts:
@@ -129,6 +136,7 @@ def repeat(
     warmup_seconds = perf_counter() - begin
     # Told before the first block: with slow iterations that one may be all there is.
     emit(_at(Phase.MEASURING, plan, WARMUP_SHARE))
+    counted = _counter(loaded)
     part = timed_part.measure(
         timed_part.Situation(
             loaded=loaded,
@@ -136,10 +144,10 @@ def repeat(
             warmup=warmup,
             seconds=plan.budget_seconds - warmup_seconds,
             sentinel=sentinel,
-            tell=_teller(plan, emit),
+            tell=_teller(plan, counted, emit),
             load_began_ns=int(begin * 1e9),
             device=live.read if live is not None else None,
-            tell_settling=lambda stamps: emit(_settling(plan, stamps)),
+            tell_settling=lambda stamps, new: emit(_settling(plan, stamps, counted(new))),
         )
     )
     idle += _quiet("after", plan.idle_after_seconds)
@@ -204,10 +212,35 @@ def _after_loading(plan: Plan, seconds: float) -> Plan:
     return plan.model_copy(update={"budget_seconds": left})
 
 
-def _teller(plan: Plan, emit: Emit) -> Callable[[float, int, float | None], None]:
-    """Tells of the timed part: seconds of it, iterations so far, their recent median."""
+def _counter(loaded: LoadedModel) -> Count:
+    """Counts what was timed since it was told of last; there may be nothing."""
+    inputs = shapes([each.shape for each in loaded.inputs])
 
-    def tell(seconds: float, iterations: int, p50_seconds: float | None) -> None:
+    def counted(latencies: NDArray[np.float64] | None) -> MeasuredLatencies | None:
+        if latencies is None or not len(latencies):
+            return None
+        return MeasuredLatencies(
+            accelerator=loaded.accelerator,
+            precision=loaded.precision,
+            threads=loaded.threads,
+            inputs=inputs,
+            counts=count(latencies),
+            sum_seconds=float(latencies.sum()),
+            slowest_seconds=float(latencies.max()),
+        )
+
+    return counted
+
+
+def _teller(plan: Plan, counted: Count, emit: Emit) -> Tell:
+    """Tells of the timed part, between its blocks."""
+
+    def tell(
+        seconds: float,
+        iterations: int,
+        p50_seconds: float | None,
+        latencies: NDArray[np.float64] | None,
+    ) -> None:
         inside = min(1.0, WARMUP_SHARE + seconds / plan.budget_seconds)
         emit(
             ProgressEvent(
@@ -217,13 +250,14 @@ def _teller(plan: Plan, emit: Emit) -> Callable[[float, int, float | None], None
                 repetitions=plan.repetitions,
                 iterations=iterations,
                 p50_seconds=p50_seconds,
+                latencies=counted(latencies),
             )
         )
 
     return tell
 
 
-def _settling(plan: Plan, stamps: Stamps) -> ProgressEvent:
+def _settling(plan: Plan, stamps: Stamps, latencies: MeasuredLatencies | None) -> ProgressEvent:
     """The plan's time is over and the device is waited for; how long that takes nobody knows."""
     return ProgressEvent(
         phase=Phase.SETTLING,
@@ -232,6 +266,7 @@ def _settling(plan: Plan, stamps: Stamps) -> ProgressEvent:
         repetitions=plan.repetitions,
         iterations=len(stamps),
         p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
+        latencies=latencies,
     )
 
 

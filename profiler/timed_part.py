@@ -67,10 +67,12 @@ class Situation:
     Attributes:
         warmup: stamps of the lead-in.
         seconds: for the timed part.
-        tell: how far it is: share of the seconds, calls so far, their median in seconds.
+        tell: how far it is: share of the seconds, calls so far, their recent median in seconds,
+            and the seconds of the calls since it was told last; ``None`` where none is timed.
         load_began_ns: of ``perf_counter_ns``, when the warm-up began.
         device: the last verdict on clocks and temperatures; ``None`` where nobody judges them.
-        tell_settling: that the time is over and the device is waited for.
+        tell_settling: that the time is over and the device is waited for; and, as above, what is
+            new.
     """
 
     loaded: LoadedModel
@@ -78,10 +80,10 @@ class Situation:
     warmup: Stamps
     seconds: float
     sentinel: Sentinel | None
-    tell: Callable[[float, int, float | None], None]
+    tell: Callable[[float, int, float | None, NDArray[np.float64] | None], None]
     load_began_ns: int = 0
     device: Callable[[], DeviceState | None] | None = None
-    tell_settling: Callable[[Stamps], None] = lambda _: None
+    tell_settling: Callable[[Stamps, NDArray[np.float64]], None] = lambda _stamps, _new: None
 
 
 def measure(now: Situation) -> TimedPart:
@@ -135,9 +137,10 @@ def _single_stream(now: Situation) -> TimedPart:
     blocks = _blocks(now, shifts)
     start = perf_counter_ns()
     enough = _Enough(now.plan.stop, start)
+    news = _News(now, start)
 
     def between(stamps: Stamps) -> bool:
-        _tell(now, start, stamps)
+        news.tell(stamps)
         return enough(stamps)
 
     blocks.run(max(0.0, now.seconds), between)
@@ -150,9 +153,10 @@ def _sustained(now: Situation) -> TimedPart:
     blocks = _blocks(now, shifts)
     start = perf_counter_ns()
     waited = Waited(now.device)
+    news = _News(now, start)
 
     def between(stamps: Stamps) -> bool:
-        _tell(now, start, stamps)
+        news.tell(stamps)
         waited.look(perf_counter_ns())
         return False
 
@@ -160,7 +164,7 @@ def _sustained(now: Situation) -> TimedPart:
     limit_ns = now.load_began_ns + int(now.plan.settle_seconds * 1e9)
 
     def settled(stamps: Stamps) -> bool:
-        now.tell_settling(stamps)
+        now.tell_settling(stamps, news.new(stamps))
         return not waited.look(perf_counter_ns())
 
     if perf_counter_ns() < limit_ns and waited.look(perf_counter_ns()):
@@ -179,10 +183,25 @@ def _blocks(now: Situation, shifts: Shifts | None) -> TimedBlocks:
     )
 
 
-def _tell(now: Situation, start_ns: int, stamps: Stamps) -> None:
-    # A block's recent past is enough for a progress bar, and keeps the pause short.
-    recent = median([(b - a) / 1e9 for a, b in stamps[-1000:]])
-    now.tell((stamps[-1][1] - start_ns) / 1e9, len(stamps), recent)
+class _News:
+    """Tells between blocks how far it is, and of each iteration once."""
+
+    def __init__(self, now: Situation, start_ns: int) -> None:
+        self._now = now
+        self._start_ns = start_ns
+        self._told = 0
+
+    def tell(self, stamps: Stamps) -> None:
+        # A block's recent past is enough for a progress bar, and keeps the pause short.
+        recent = median([(b - a) / 1e9 for a, b in stamps[-1000:]])
+        seconds = (stamps[-1][1] - self._start_ns) / 1e9
+        self._now.tell(seconds, len(stamps), recent, self.new(stamps))
+
+    def new(self, stamps: Stamps) -> NDArray[np.float64]:
+        """Seconds of the iterations since the last."""
+        found = np.array([b - a for a, b in stamps[self._told :]], dtype=np.float64) / 1e9
+        self._told = len(stamps)
+        return found
 
 
 def _one_by_one(
@@ -236,7 +255,7 @@ def _offline(now: Situation) -> TimedPart:
         after.append(read_counters())
         found.append(OfflineBlock(**block._asdict()))
         calls = sum(each.calls for each in found)
-        now.tell((block.end_ns - start) / 1e9, calls, None)
+        now.tell((block.end_ns - start) / 1e9, calls, None, None)
         if now.sentinel is not None:
             now.sentinel.between()
     _closing_edge(now)
@@ -304,7 +323,7 @@ def _served_at(now: Situation, server: Server, rate: float) -> Served:
         calls = sum(len(each.end_ns) for each in parts)
         latency = part.latency_seconds()
         recent = float(np.median(latency)) if len(latency) else None
-        now.tell((perf_counter_ns() - start) / 1e9, calls, recent)
+        now.tell((perf_counter_ns() - start) / 1e9, calls, recent, latency)
         if now.sentinel is not None:
             now.sentinel.between()
     return join(parts)

@@ -8,7 +8,18 @@ from typing import Any
 
 import typer
 
-from agents.cli import compare, demo, doctor, fleet, local, overhead, sensors, serve, show
+from agents.cli import (
+    baseline,
+    compare,
+    demo,
+    doctor,
+    fleet,
+    local,
+    overhead,
+    sensors,
+    serve,
+    show,
+)
 from agents.client import ApiError, Unreachable
 from profiler.device.environment import fleetmark_version
 from profiler.errors import FleetmarkError, InputError
@@ -45,6 +56,7 @@ app.command()(local.run)
 app.command()(sensors.sensors)
 app.command()(local.runtimes)
 app.command()(compare.compare)
+app.add_typer(baseline.baseline_app, name="baseline")
 app.command()(doctor.doctor)
 app.command()(overhead.overhead)
 app.command()(demo.demo)

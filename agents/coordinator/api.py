@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from agents.coordinator.auth import Role, Tokens
+from agents.coordinator.baseline_routes import add_baselines
 from agents.coordinator.database import StoreFullError
 from agents.coordinator.events import BusyError
 from agents.coordinator.page_api import add_page
@@ -24,6 +25,7 @@ from agents.coordinator.samples import RawTable
 from agents.coordinator.service import Coordinator
 from agents.coordinator.store_errors import GoneError, NotFoundError
 from agents.exporter import CoordinatorCollector
+from agents.exposition import expose
 from agents.messages import (
     Admission,
     DeviceList,
@@ -37,7 +39,6 @@ from agents.messages import (
     Registration,
     RunList,
 )
-from agents.metrics_server import CONTENT_TYPE, render
 from profiler.base import Frozen
 from profiler.device.environment import fleetmark_version
 from profiler.errors import InputError
@@ -101,6 +102,8 @@ def create_app(coordinator: Coordinator, tokens: Tokens, meta: Meta) -> FastAPI:
     _add_public(app)
     _add_devices(app, coordinator)
     _add_jobs(app, coordinator)
+    # Before the raw tables, whose route takes any name behind a run's id.
+    add_baselines(app, coordinator, needs())
     _add_results(app, coordinator)
     _add_metrics(app, coordinator)
     add_page(app, coordinator, needs())
@@ -321,8 +324,9 @@ def _add_metrics(app: FastAPI, coordinator: Coordinator) -> None:
     meta: Meta = app.state.meta
 
     @app.get("/metrics", include_in_schema=False, dependencies=[needs(Role.METRICS)])
-    def _metrics() -> Response:
-        return Response(render(registry), media_type=CONTENT_TYPE)
+    def _metrics(request: Request) -> Response:
+        found = expose(registry, request.headers.get("Accept"))
+        return Response(found.body, media_type=found.content_type)
 
     @app.get("/api/v1/sd/targets", dependencies=[needs(Role.METRICS)])
     def _targets() -> tuple[ScrapeTarget, ...]:

@@ -68,6 +68,7 @@ class DeviceLoop:
     Args:
         device_id: whose loop this is.
         executor: threads for the blocking calls.
+        judge: told of every run whose result was stored and counts.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class DeviceLoop:
         executor: Executor,
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
+        judge: Callable[[str], None] = lambda _run_id: None,
     ) -> None:
         self.device_id = device_id
         self._agents = agents
@@ -91,6 +93,7 @@ class DeviceLoop:
         self._executor = executor
         self._timing = timing or Timing()
         self._clock = clock
+        self._judge = judge
         self._wake = asyncio.Event()
         self._known = False
         self._version = -1
@@ -184,7 +187,12 @@ class DeviceLoop:
         self._presence.show(key.run_id, None)
         if not counted:
             log.info("a late result of run %s, attempt %d", key.run_id, key.attempt)
-        self._agents.acknowledge(self.device_id, key)
+        try:
+            self._agents.acknowledge(self.device_id, key)
+        finally:
+            # After it: what fails here must not keep the device from dropping the result.
+            if counted:
+                self._judge(key.run_id)
 
     def _refuse_result(self, key: AttemptKey, message: str) -> None:
         run = self._store.run(key.run_id)

@@ -23,7 +23,7 @@ from agents.messages import (
     Run,
     RunState,
 )
-from profiler.result import RunResult, RunStatus
+from profiler.result import RunResult
 
 
 class Reader:
@@ -136,29 +136,23 @@ class Reader:
             row = db.execute(query).one_or_none()
         return RunResult.model_validate_json(row.result) if row else None
 
-    def latest_results(self) -> tuple[RunResult, ...]:
-        """The newest success of every series of every model on every device that is still here."""
-        newest = (
-            select(func.max(schema.results.c.seq))
-            .join(schema.devices, schema.devices.c.id == schema.results.c.device_id)
-            .where(schema.results.c.status == RunStatus.SUCCEEDED.value)
-            .where(schema.devices.c.removed.is_(False))
-            .group_by(schema.results.c.device_id, schema.results.c.model, schema.results.c.series)
-        )
-        query = select(schema.results.c.result).where(schema.results.c.seq.in_(newest))
-        with reading(self._engine) as db:
-            rows = db.execute(query.order_by(schema.results.c.seq)).all()
-        return tuple(RunResult.model_validate_json(row.result) for row in rows)
-
     def run_counts(self) -> tuple[RunCount, ...]:
         r = schema.results.c
-        query = select(r.device, r.model, r.status, func.count().label("n"))
-        with reading(self._engine) as db:
-            rows = db.execute(query.group_by(r.device, r.model, r.status)).all()
-        return tuple(
-            RunCount(device=row.device, model=row.model, status=row.status, count=row.n)
-            for row in rows
+        counted = (
+            select(func.count().label("n"), func.max(r.seq).label("last"))
+            .group_by(r.device, r.model, r.status)
+            .subquery()
         )
+        query = select(r.device, r.model, r.status, r.run_id, counted.c.n)
+        with reading(self._engine) as db:
+            rows = db.execute(query.join(counted, counted.c.last == r.seq)).all()
+        return tuple(
+            RunCount(
+                device=row.device, model=row.model, status=row.status, count=row.n,
+                last_run_id=row.run_id,
+            )
+            for row in rows
+        )  # fmt: skip
 
     def late_results(self, run_id: str) -> int:
         """How many late results of this run were kept apart."""

@@ -20,6 +20,7 @@ from agents.messages import (
     Versions,
 )
 from profiler.base import Frozen
+from profiler.latency_buckets import shapes
 from profiler.result import RunError, RunResult, RunStatus
 from profiler.spec import RunSpec
 
@@ -39,12 +40,13 @@ class DeviceRecord(Frozen):
 
 
 class RunCount(Frozen):
-    """How many runs of a model ended how on a device."""
+    """How many runs of a model ended how on a device, and which was the last of them."""
 
     device: str
     model: str
     status: RunStatus
     count: int
+    last_run_id: str
 
 
 def utc(moment: datetime | None) -> datetime | None:
@@ -53,9 +55,11 @@ def utc(moment: datetime | None) -> datetime | None:
 
 
 def series_of(result: RunResult) -> str:
-    """What tells two series of one model on one device apart."""
+    """What tells two series of one model on one device apart: each is compared with itself."""
     parts = (
         result.accelerator, result.runtime, result.precision, result.batch_size, result.scenario,
+        result.threads, shapes([each.shape for each in result.inputs]),
+        result.server.rate_per_second if result.server else None,
     )  # fmt: skip
     return "/".join(str(part) for part in parts)
 

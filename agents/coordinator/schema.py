@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     DateTime,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -87,7 +88,7 @@ results = Table(
     Column("device", String(63), nullable=False),
     Column("model", String(200), nullable=False),
     Column("status", String(16), nullable=False),
-    # Accelerator, runtime, precision, batch size: what tells two series of a model apart.
+    # Accelerator, runtime, precision, batch size, …: what tells two series of a model apart.
     Column("series", String(200), nullable=False),
     Column("result", Text, nullable=False),
     Column("received_at", DateTime(timezone=True), nullable=False),
@@ -114,6 +115,34 @@ summaries = Table(
     Index("summaries_by_job", "job_id", "seq"),
     Index("summaries_by_status", "status", "seq"),
     Index("summaries_by_series", "model", "device", "status", "series", "seq"),
+)
+
+# Runs that a user chose to compare a series with, instead of the run before.
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("device_id", String(32), primary_key=True),
+    Column("model", String(200), primary_key=True),
+    Column("series", String(200), primary_key=True),
+    Column("run_id", String(32), nullable=False),
+    Column("pinned_at", DateTime(timezone=True), nullable=False),
+)
+
+# Of a run against its baseline, as they were when it was judged; no ratio where none may be told.
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("run_id", String(32), primary_key=True),
+    Column("baseline_run_id", String(32), nullable=False),
+    Column("pinned", Boolean, nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("ratio", Float),
+    Column("ratio_low", Float),
+    Column("ratio_high", Float),
+    Column("reason", Text),
+    Column("sentence", Text, nullable=False),
+    Column("comparison", Text, nullable=False),
+    Column("judged_at", DateTime(timezone=True), nullable=False),
 )
 
 # Results of attempts that had been given up: kept, never counted.

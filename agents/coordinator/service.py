@@ -14,6 +14,7 @@ from agents.coordinator.calls import Agents
 from agents.coordinator.device_loop import DeviceLoop, Timing
 from agents.coordinator.events import Streams
 from agents.coordinator.expand import Plan, expand
+from agents.coordinator.judge import Judge
 from agents.coordinator.models import ModelStore
 from agents.coordinator.presence import Presence
 from agents.coordinator.rows import DeviceRecord
@@ -37,10 +38,12 @@ from agents.messages import (
     RunList,
     Versions,
 )
+from agents.verdicts import History, Standing, StandingList, VerdictDetail
 from agents.views import Preview
 from profiler.base import Frozen
 from profiler.errors import InputError
 from profiler.fit import refuse_inputs
+from profiler.metrics import RUNS_NAMED
 from profiler.result import RunResult
 from profiler.spec import ArtifactRef
 
@@ -92,6 +95,7 @@ class Coordinator:
         self.watching = Watching(store, self._presence, Telemetry(tokens))
         self.streams = Streams()
         self._transfers = Transfers(fleet, models)
+        self._judge = Judge(store, samples)
         self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="device")
         self._loops: dict[str, tuple[DeviceLoop, asyncio.Task[None]]] = {}
         self._event_loop: asyncio.AbstractEventLoop | None = None
@@ -103,6 +107,14 @@ class Coordinator:
         self._event_loop = asyncio.get_running_loop()
         for record in self._store.devices():
             self._follow(record.id)
+        self._event_loop.run_in_executor(self._executor, self._catch_up)
+
+    def _catch_up(self) -> None:
+        try:
+            self._judge.catch_up()
+        except Exception:
+            # Nobody waits for it; the results themselves are there.
+            log.exception("the verdicts on runs that were stored before are not complete")
 
     async def stop(self) -> None:
         self.streams.close()
@@ -111,6 +123,7 @@ class Coordinator:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._loops.clear()
+        self._judge.close()
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def _follow(self, device_id: str) -> None:
@@ -127,6 +140,7 @@ class Coordinator:
             self._presence,
             self._executor,
             self._timing,
+            judge=self._judge.judge,
         )
         self._loops[device_id] = (loop, asyncio.create_task(loop.run()))
 
@@ -274,13 +288,47 @@ class Coordinator:
             raise NotFoundError(f"run {run_id} is {run.state}; it has no result yet")
         return result
 
+    # --- baselines ---------------------------------------------------------------------------
+
+    def pin_baseline(self, run_id: str) -> Standing:
+        """Compare what this run measured with it from now on, its latest run at once.
+
+        Raises:
+            NotFoundError: there is no such run, or it is not over.
+            InputError: it did not succeed.
+        """
+        self._judge.judge(self._store.baselines.pin(run_id))
+        return self._store.baselines.standing(run_id)
+
+    def unpin_baseline(self, run_id: str) -> Standing:
+        """Raises:
+        NotFoundError: there is no such run, or nothing is pinned for what it measured.
+        """
+        self._judge.judge(self._store.baselines.unpin(run_id))
+        return self._store.baselines.standing(run_id)
+
+    def verdict(self, run_id: str) -> VerdictDetail:
+        """Raises:
+        NotFoundError: there is none, for a reason that it tells.
+        """
+        return self._store.baselines.verdict(run_id)
+
+    def standings(self, limit: int, device: str | None, model: str | None) -> StandingList:
+        return StandingList(standings=self._store.baselines.standings(limit, device, model))
+
+    def history(self, limit: int, device: str | None, model: str | None) -> History:
+        return History(runs=self._store.baselines.history(limit, device, model))
+
     # --- for Prometheus ----------------------------------------------------------------------
 
     def snapshot(self) -> CoordinatorSnapshot:
+        latest, recent = self._store.figures.latest_and_recent(RUNS_NAMED)
         return CoordinatorSnapshot(
             build=self._versions,
             devices=self.devices(),
-            latest=self._store.latest_results(),
+            latest=latest,
+            verdicts=self._store.baselines.latest(),
+            recent=recent,
             run_counts=tuple(
                 RunCount.model_validate(count.model_dump()) for count in self._store.run_counts()
             ),

@@ -8,7 +8,9 @@ from datetime import datetime, timezone
 from sqlalchemy import ColumnElement, Connection, Engine, insert, select, update
 
 from agents.coordinator import schema
+from agents.coordinator.baselines import Baselines
 from agents.coordinator.database import writing
+from agents.coordinator.figures import Figures
 from agents.coordinator.listings import Listings
 from agents.coordinator.queue import (
     ACTIVE,
@@ -61,6 +63,8 @@ class Store(Registry, Reader):
     def __init__(self, engine: Engine, now: Callable[[], datetime] = _now) -> None:
         Registry.__init__(self, engine, now)
         self.listings = Listings(engine)
+        self.baselines = Baselines(engine, now)
+        self.figures = Figures(engine)
 
     def add_job(
         self, request: JobRequest, plan: Sequence[tuple[DeviceRecord, RunSpec]]

@@ -140,7 +140,10 @@ class DeviceAgent:
         requests: list[WorkerRequest] = []
 
         def on_progress(place: int, event: ProgressEvent) -> None:
-            self._desk.progress(runs[place].key, event)
+            run = runs[place]
+            if event.latencies is not None:
+                self._state.latencies.add(run.key.run_id, run.spec, event.latencies)
+            self._desk.progress(run.key, event)
 
         def on_result(place: int, result: RunResult) -> None:
             self._deliver(runs[place].key, result, requests[place].work_dir)

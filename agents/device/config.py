@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agents.messages import Inventory
 from profiler.base import Frozen
 from profiler.sensors.setup import SensorSetup
 
@@ -25,6 +26,7 @@ class AgentConfig(Frozen):
         environment: the daemon's own, before Ray changed any of it.
         keep_warm_seconds: how long a worker waits for another run before it is ended.
         sensors: what runs and the agent's own metrics read.
+        inventory: what the daemon found the device to be, for the agent's metrics.
     """
 
     device_id: str
@@ -35,6 +37,7 @@ class AgentConfig(Frozen):
     environment: dict[str, str]
     keep_warm_seconds: float = KEEP_WARM_SECONDS
     sensors: SensorSetup = SensorSetup()
+    inventory: Inventory | None = None
     metrics_address: str
     metrics_port: int
     metrics_token_sha256: str

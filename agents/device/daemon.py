@@ -251,7 +251,7 @@ class Daemon:
         log = self._settings.state_dir / "raylet.log"
         raylet = RayProcess.start(
             self._raylet_arguments(registration, admission),
-            self._environment(admission, registration.metrics_port),
+            self._environment(admission, registration),
             log,
         )
         started = time.monotonic()
@@ -268,7 +268,7 @@ class Daemon:
             self._say(log_tail(log))
             self._stopping.wait(BACK_OFF_SECONDS[0] * 5)
 
-    def _environment(self, admission: Admission, metrics_port: int) -> Mapping[str, str]:
+    def _environment(self, admission: Admission, registration: Registration) -> Mapping[str, str]:
         settings, state = self._settings, self._settings.state_dir
         token = state / "ray.token"
         token.unlink(missing_ok=True)
@@ -282,8 +282,9 @@ class Daemon:
             keep_warm_seconds=settings.keep_warm_seconds,
             sensors=settings.sensors,
             environment={k: os.environ[k] for k in KEPT_VARIABLES if k in os.environ},
+            inventory=registration.inventory,
             metrics_address=METRICS_ADDRESS,
-            metrics_port=metrics_port,
+            metrics_port=registration.metrics_port,
             metrics_token_sha256=admission.metrics_token_sha256,
         )
         path = state / "agent.json"

@@ -13,6 +13,8 @@ from profiler.events import Phase, ProgressEvent
 
 # News for people; more often would wake the device while it measures.
 PROGRESS_SECONDS = 0.5
+# The rest of an event is for people; iterations go to the device's own metrics.
+_NOT_SHOWN = {"kind", "latencies"}
 
 
 @dataclass
@@ -85,7 +87,7 @@ class Desk:
             self._told_at = now
             for other in self._runs.values():
                 other.progress = other.progress.model_copy(update={"phase": Phase.WAITING})
-            run.progress = Progress.model_validate(event.model_dump(exclude={"kind"}))
+            run.progress = Progress.model_validate(event.model_dump(exclude=_NOT_SHOWN))
             self._changed()
 
     def cancel(self, key: AttemptKey) -> None:

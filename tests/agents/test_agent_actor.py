@@ -22,6 +22,7 @@ from profiler.pool import WorkerPool
 from profiler.result import FailureKind, RunResult, RunStatus
 from profiler.samples import FILE_NAME
 from profiler.sensors.setup import SensorSetup
+from tests.agents.test_latencies import block
 from tests.builders import make_artifact, make_result, make_spec
 
 KEY = AttemptKey(run_id="run1", attempt=1)
@@ -289,6 +290,21 @@ def test_the_progress_of_each_run_is_told_by_its_place(
     assert (first.key, first.progress.phase) == (KEY, Phase.WAITING)
     assert (second.key, second.progress.phase) == (OTHER, Phase.MEASURING)
     assert second.progress.p50_seconds == 0.01
+
+
+def test_what_a_run_measures_goes_to_the_devices_own_histogram(
+    agent: DeviceAgent, session: Session
+) -> None:
+    start(agent, KEY, OTHER)
+    assert session.began.wait(20)
+    told = event(Phase.MEASURING, 0.5).model_copy(update={"latencies": block(0.010, 0.020)})
+    for _ in range(3):
+        # Also what comes too soon to be news for people.
+        session.call["on_progress"](1, told)
+    (found,) = agent._state.latencies.histograms()
+    assert sum(found.counts.values()) == 6
+    assert {run_id for run_id, _ in found.exemplars.values()} == {OTHER.run_id}
+    assert status(agent).current[1].progress.phase is Phase.MEASURING
 
 
 # --- runs that take turns --------------------------------------------------------------------

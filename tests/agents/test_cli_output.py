@@ -44,6 +44,7 @@ from tests.builders import (
 COMMANDS = (
     "coordinator", "agent", "link", "submit", "jobs", "runs", "watch", "cancel", "run", "sensors",
     "runtimes", "doctor", "demo", "devices", "devices remove", "compare", "overhead",
+    "baseline", "baseline set", "baseline show", "baseline clear",
 )  # fmt: skip
 ESCAPE = "\x1b"
 

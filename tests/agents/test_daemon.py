@@ -275,6 +275,8 @@ def test_the_raylet_joins_the_cluster_that_was_named(
     assert config.metrics_port == 9400
     assert config.sensors.only == ("rapl",)
     assert [meter.name for meter in config.sensors.meters] == ["plug"]
+    assert config.inventory is not None
+    assert config.inventory.hostname
     # Of its own environment the measured process gets what is chosen, not what Ray makes of it.
     assert config.environment["HOME"] == "/home/someone"
     assert "OMP_NUM_THREADS" not in config.environment

@@ -180,6 +180,8 @@ class World:
         self.presence = Presence(lambda: datetime.now(timezone.utc))
         self.seconds = 0.0
         self.executor = ThreadPoolExecutor(2)
+        self.judged: list[str] = []
+        self.judge: Callable[[str], None] = self.judged.append
 
     def submit(self, **changes: Any) -> tuple[Run, ...]:
         request = make_request(**changes)
@@ -202,6 +204,7 @@ class World:
                 self.executor,
                 TIMING,
                 lambda: self.seconds,
+                judge=self.judge,
             )
             task = asyncio.create_task(loop.run())
 
@@ -487,6 +490,27 @@ def test_an_acknowledgement_that_was_lost_counts_nothing_twice(world: World) -> 
     world.drive(lambda: world.state(run).final and not world.device.outbox)
     assert len(world.store.results(10)) == 1
     assert world.store.late_results(run.id) == 0
+
+
+def test_every_result_that_counts_is_judged_once(world: World) -> None:
+    (run,) = world.submit()
+    world.device.lose_next_acknowledgement = True
+    world.drive(lambda: len(world.device.acknowledged) == 1)
+    assert world.judged == [run.id]
+
+
+def test_a_judge_that_fails_costs_the_verdict_and_nothing_else(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(run_id: str) -> None:
+        raise ZeroDivisionError(run_id)
+
+    world.judge = fail
+    (first,), (second,) = world.submit(), world.submit()
+    with caplog.at_level(logging.ERROR):
+        world.drive(lambda: world.state(second) is RunState.SUCCEEDED)
+    assert [key.run_id for key in world.device.acknowledged] == [first.id, second.id]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_cancelled_run_is_ended_on_the_device(world: World) -> None:

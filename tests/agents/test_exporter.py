@@ -16,19 +16,27 @@ from agents.exporter import (
     AgentSnapshot,
     CoordinatorCollector,
     CoordinatorSnapshot,
+    EnergyCount,
+    LatencyHistogram,
     RunCount,
+    RunFigures,
     SensorRead,
+    ThrottledCount,
+    figures_of,
 )
-from agents.messages import Device, DeviceState, Inventory, JobState, Versions
-from agents.metrics_server import render
+from agents.exposition import render
+from agents.messages import Device, DeviceState, JobState, Versions
+from agents.verdicts import RunVerdict
 from profiler import metrics
-from profiler.device.inventory import Catalogs
+from profiler.comparing.comparison import Verdict
+from profiler.latency_buckets import BOUNDS
 from profiler.metrics import CATALOGUE, Exporter, MetricType
 from profiler.result import (
     Energy,
     EnergyFigure,
     EnergyQuality,
     EnergyScope,
+    InputInfo,
     Interval,
     Latency,
     Memory,
@@ -38,11 +46,14 @@ from profiler.result import (
     RunStatus,
 )
 from profiler.sensors.base import Channel, Quantity, Reading
+from tests.builders import make_inventory
 from tests.tools import need_program
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 BUILD = Versions(fleetmark="0.1.0", protocol=1, ray="2.50.0", python="3.11.7")
 HOSTILE = 'resnet"18\\\n<script>alert(1)</script>'
+
+SUFFIXES = {MetricType.HISTOGRAM: ("_bucket", "_sum", "_count")}
 
 Labels = frozenset[tuple[str, str]]
 
@@ -55,20 +66,7 @@ def device(
         name=name,
         state=state,
         labels={},
-        inventory=Inventory(
-            kind="cpu",
-            hostname=name,
-            machine="aarch64",
-            board=None,
-            cpu_model="Cortex-A76",
-            cpu_count=4,
-            memory_total_bytes=None,
-            accelerators=(),
-            runtimes=(),
-            catalogs=Catalogs(),
-            energy_sources=(),
-            energy_reason=None,
-        ),
+        inventory=make_inventory(hostname=name),
         versions=BUILD,
         address="192.0.2.1",
         metrics_port=9400,
@@ -124,10 +122,12 @@ def result(
     memory: Memory | None = None,
     items: float | None = 90.0,
     finished: datetime = NOW,
+    received: datetime = NOW,
+    run_id: str = "r-1",
     status: RunStatus = RunStatus.SUCCEEDED,
-) -> RunResult:
-    return RunResult(
-        run_id="r-1",
+) -> RunFigures:
+    found = RunResult(
+        run_id=run_id,
         status=status,
         device=name,
         model=model,
@@ -137,6 +137,7 @@ def result(
         accelerator="cpu",
         threads=4,
         batch_size=8,
+        inputs=(InputInfo(name="x", dtype="float32", shape=(8, 3, 224, 224)),),
         scenario="single_stream",
         seed=0,
         started_at=finished - timedelta(seconds=20),
@@ -147,11 +148,27 @@ def result(
         energy=energy,
         environment=None,
     )
+    return figures_of(found, received)
+
+
+def verdict(run_id: str, found: Verdict, ratio: Interval | None = None) -> RunVerdict:
+    return RunVerdict(
+        run_id=run_id,
+        baseline_run_id="r-0",
+        pinned=False,
+        verdict=found,
+        ratio=ratio,
+        reason=None,
+        sentence="",
+        judged_at=NOW,
+    )
 
 
 def fleet(
     *devices: Device,
-    latest: tuple[RunResult, ...] = (),
+    latest: tuple[RunFigures, ...] = (),
+    verdicts: tuple[RunVerdict, ...] = (),
+    recent: tuple[RunFigures, ...] = (),
     counts: tuple[RunCount, ...] = (),
     jobs: dict[JobState, int] | None = None,
     queued: dict[str, int] | None = None,
@@ -160,6 +177,8 @@ def fleet(
         build=BUILD,
         devices=devices,
         latest=latest,
+        verdicts={each.run_id: each for each in verdicts},
+        recent=recent,
         run_counts=counts,
         job_counts=jobs or {},
         queued=queued or {},
@@ -176,7 +195,17 @@ def full_fleet() -> CoordinatorSnapshot:
             result("pi5-a", p99=known, energy=ENERGY, memory=memory),
             result("pi5-a", model=HOSTILE, energy=ENERGY),
         ),
-        counts=(RunCount(device="pi5-a", model=HOSTILE, status=RunStatus.SUCCEEDED, count=3),),
+        verdicts=(verdict("r-1", Verdict.SLOWER, Interval(value=1.1, low=1.05, high=1.15)),),
+        recent=(result("pi5-a", model=HOSTILE, run_id="r-9", status=RunStatus.FAILED),),
+        counts=(
+            RunCount(
+                device="pi5-a",
+                model=HOSTILE,
+                status=RunStatus.SUCCEEDED,
+                count=3,
+                last_run_id="r-1",
+            ),
+        ),
         jobs={JobState.QUEUED: 2},
         queued={"pi5-a": 4},
     )
@@ -189,20 +218,42 @@ def full_agent() -> AgentSnapshot:
         Channel(source="system", label="memory", quantity=Quantity.MEMORY_TOTAL),
         Channel(source="thermal", label="cpu-thermal", quantity=Quantity.TEMPERATURE),
         Channel(source="system", label="policy0", quantity=Quantity.CLOCK),
+        Channel(source="ina3221", label="VDD_IN", quantity=Quantity.POWER),
     )
-    values = (0.25, 1e9, 4e9, 61.5, 2.4e9)
+    values = (0.25, 1e9, 4e9, 61.5, 2.4e9, 5.5)
     return AgentSnapshot(
         build=BUILD,
+        inventory=make_inventory(),
         channels=channels,
         readings=tuple(
             Reading(channel=channel.key, seconds=1.0, value=value)
             for channel, value in zip(channels, values, strict=True)
         ),
+        energy=(EnergyCount(source="rapl", channel="package-0", joules=12.5),),
+        throttled=(ThrottledCount(source="nvml", channel="0", reason="heat", seconds=3.0),),
         sensors=(
             SensorRead(source="system", failed=0, duration_seconds=0.0002, failed_total=0),
             SensorRead(source="thermal", failed=2, duration_seconds=0.5, failed_total=7),
         ),
-        run_counts=(AgentRunCount(model=HOSTILE, status=RunStatus.FAILED, count=1),),
+        histograms=(
+            LatencyHistogram(
+                labels=(
+                    "cpu",
+                    HOSTILE,
+                    "base",
+                    "torch",
+                    "fp32",
+                    "1",
+                    "4",
+                    "1x3x224x224",
+                    "offline",
+                ),
+                counts={0: 2, 5: 3, len(BOUNDS): 1},
+                sum_seconds=40.0,
+                exemplars={5: ("r-7", 1.5e-4)},
+            ),
+        ),
+        run_counts=(AgentRunCount(status=RunStatus.FAILED, count=1),),
         busy=True,
     )
 
@@ -249,11 +300,11 @@ def test_names_carry_prefix_and_unit_and_only_counters_say_total() -> None:
         assert spec.name.startswith("fleetmark_")
         assert spec.name.endswith("_total") == (spec.type is MetricType.COUNTER)
         assert spec.name.endswith("_info") == (spec.type is MetricType.INFO)
-        assert spec.unit is None or spec.name.endswith(f"_{spec.unit}")
+        assert spec.unit is None or spec.name.removesuffix("_total").endswith(f"_{spec.unit}")
         assert spec.help.endswith(".")
         assert len(set(spec.labels)) == len(spec.labels)
         # Prometheus sets these itself, and renames ours.
-        assert not {"job", "instance", "quantile", "le"} & set(spec.labels)
+        assert not {"job", "instance", "quantile", "le", "exported_job"} & set(spec.labels)
     assert len({spec.name for spec in CATALOGUE}) == len(CATALOGUE)
 
 
@@ -274,8 +325,10 @@ def test_what_is_served_is_what_the_catalogue_says(exporter: Exporter, body: byt
         assert family.type == ("gauge" if spec.type is MetricType.INFO else spec.type.value)
         assert family.documentation == spec.help
         for sample in family.samples:
-            assert sample.name == spec.name
-            assert tuple(sample.labels) == tuple(sorted(spec.labels))
+            suffix = sample.name.removeprefix(spec.name)
+            assert suffix in SUFFIXES.get(spec.type, ("",))
+            more = ("le",) if suffix == "_bucket" else ()
+            assert set(sample.labels) == {*spec.labels_on(exporter), *more}
             assert sample.timestamp is None
 
 
@@ -326,6 +379,8 @@ def test_statistics_of_a_run() -> None:
         "runtime": "onnxruntime",
         "precision": "fp32",
         "batch_size": "8",
+        "threads": "4",
+        "inputs": "8x3x224x224",
         "scenario": "single_stream",
     }
     assert series(body, "fleetmark_run_throughput_items_per_second") == {
@@ -383,7 +438,9 @@ def test_series_vanish_when_a_device_goes() -> None:
     both = fleet(
         device("pi5-a"),
         device("orin-1"),
-        latest=(result("pi5-a"), result("orin-1")),
+        latest=(result("pi5-a"), result("orin-1", run_id="r-2")),
+        verdicts=(verdict("r-1", Verdict.SAME), verdict("r-2", Verdict.SAME)),
+        recent=(result("pi5-a"), result("orin-1", run_id="r-2")),
         counts=(
             RunCount(device="pi5-a", model="resnet18", status=RunStatus.FAILED, count=1),
             RunCount(device="orin-1", model="resnet18", status=RunStatus.FAILED, count=2),
@@ -392,19 +449,23 @@ def test_series_vanish_when_a_device_goes() -> None:
     )
     snapshots = [both, both.model_copy(update={"devices": both.devices[:1]})]
     registry = registry_of(CoordinatorCollector(lambda: snapshots.pop(0)))
-    assert b"orin-1" in render(registry)
+    before = families(render(registry))
+    assert sum("orin-1" in str(family.samples) for family in before.values()) == 10
     after = render(registry)
     assert b"orin-1" not in after
     assert b"pi5-a" in after
 
 
 def test_of_two_results_of_one_series_the_later_counts_and_a_failed_one_never() -> None:
-    older = result("pi5-a", items=10.0, finished=NOW - timedelta(hours=1))
-    newer = result("pi5-a", items=20.0)
+    # What the device's clock says is no order: a board without a battery begins in 1970.
+    older = result("pi5-a", items=10.0, finished=NOW + timedelta(days=365))
+    newer = result("pi5-a", items=20.0, received=NOW + timedelta(hours=1))
     failed = result("pi5-a", items=30.0, finished=NOW + timedelta(hours=1), status=RunStatus.FAILED)
-    body = scrape_fleet(fleet(device("pi5-a"), latest=(newer, failed, older)))
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(older, newer, failed)))
     name = "fleetmark_run_throughput_items_per_second"
     assert list(series(body, name).values()) == [20.0]
+    completed = series(body, "fleetmark_run_completed_timestamp_seconds")
+    assert list(completed.values()) == [(NOW + timedelta(hours=1)).timestamp()]
 
 
 def test_devices_queue_and_jobs() -> None:
@@ -460,9 +521,13 @@ def test_a_failed_reading_and_a_missing_one_are_absent() -> None:
         update={
             "channels": channels,
             "readings": (failed,),
+            "energy": (),
+            "throttled": (),
+            "sensors": (),
+            "histograms": (),
+            "inventory": None,
             "run_counts": (),
             "busy": False,
-            "sensors": (),
         }
     )
     assert set(families(scrape_agent(now))) == {"fleetmark_build_info", "fleetmark_agent_busy"}
@@ -475,7 +540,15 @@ def test_two_zones_of_one_name_are_one_series() -> None:
     assert len(series(scrape_agent(now), "fleetmark_device_temperature_celsius")) == 1
 
 
-# --- sources -----------------------------------------------------------------------------------
+def test_power_energy_clock_and_throttling_by_their_own_names() -> None:
+    body = scrape_agent(full_agent())
+    assert by_label(body, "fleetmark_device_power_watts", "channel") == {"VDD_IN": 5.5}
+    assert by_label(body, "fleetmark_device_energy_joules_total", "channel") == {"package-0": 12.5}
+    assert by_label(body, "fleetmark_device_clock_hertz", "channel") == {"policy0": 2.4e9}
+    assert by_label(body, "fleetmark_device_throttled_seconds_total", "reason") == {"heat": 3.0}
+
+
+# --- sources ---------------------------------------------------------------------------------
 
 
 def test_a_source_with_one_failed_reading_is_no_success_and_its_failures_are_counted() -> None:
@@ -493,3 +566,51 @@ def test_while_a_run_is_measured_only_the_count_of_failures_is_served() -> None:
     assert series(body, "fleetmark_sensor_success") == {}
     assert series(body, "fleetmark_sensor_read_duration_seconds") == {}
     assert by_label(body, "fleetmark_sensor_failed_readings_total", "source") == {"rapl": 3}
+
+
+# --- the histogram ---------------------------------------------------------------------------
+
+
+def test_buckets_are_cumulative_and_end_with_all_of_them() -> None:
+    body = scrape_agent(full_agent())
+    buckets = by_label(body, "fleetmark_inference_latency_seconds_bucket", "le")
+    assert len(buckets) == len(BOUNDS) + 1
+    assert (buckets["5e-05"], buckets["6.3e-05"], buckets["0.00016"]) == (2, 2, 5)
+    assert (buckets["31.5"], buckets["+Inf"]) == (5, 6)
+    assert list(series(body, "fleetmark_inference_latency_seconds_count").values()) == [6]
+    assert list(series(body, "fleetmark_inference_latency_seconds_sum").values()) == [40.0]
+
+
+# --- verdicts --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("found", list(Verdict))
+def test_a_verdict_is_one_of_four_and_the_ratio_stands_beside_it(found: Verdict) -> None:
+    ratio = Interval(value=1.1, low=1.05, high=1.15)
+    now = fleet(
+        device("pi5-a"), latest=(result("pi5-a"),), verdicts=(verdict("r-1", found, ratio),)
+    )
+    body = scrape_fleet(now)
+    expected = {name: float(name == found.value) for name in metrics.VERDICTS}
+    assert by_label(body, "fleetmark_run_verdict", "verdict") == expected
+    assert list(series(body, "fleetmark_run_baseline_ratio").values()) == [1.1]
+
+
+def test_without_a_baseline_there_is_no_verdict_and_refused_ones_have_no_ratio() -> None:
+    refused = verdict("r-2", Verdict.INCONCLUSIVE)
+    first, second = result("pi5-a"), result("pi5-a", model="other", run_id="r-2")
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(first, second), verdicts=(refused,)))
+    judged = {dict(labels)["model"] for labels in series(body, "fleetmark_run_verdict")}
+    assert judged == {"other"}
+    assert series(body, "fleetmark_run_baseline_ratio") == {}
+
+
+def test_every_verdict_has_a_series() -> None:
+    assert set(metrics.VERDICTS) == {each.value for each in Verdict}
+
+
+def test_the_newest_runs_are_named_and_no_more_of_them_than_is_said() -> None:
+    many = tuple(result("pi5-a", run_id=f"r-{i}") for i in range(metrics.RUNS_NAMED + 5))
+    body = scrape_fleet(fleet(device("pi5-a"), recent=many))
+    named = by_label(body, "fleetmark_run_info", "run_id")
+    assert set(named) == {f"r-{i}" for i in range(metrics.RUNS_NAMED)}

@@ -12,7 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from agents.metrics_server import CONTENT_TYPE, MetricsServer, render, serve_metrics
+from agents.exposition import CONTENT_TYPE, render
+from agents.metrics_server import MetricsServer, serve_metrics
 
 TOKEN = "a-token-of-this-fleet"
 DIGEST = hashlib.sha256(TOKEN.encode()).hexdigest()

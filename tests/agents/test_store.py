@@ -526,10 +526,10 @@ def test_the_latest_result_of_every_series(store: Store, device: DeviceRecord) -
     submit(store, device)
     run = assigned(store, device)
     store.finish(key_of(run), make_failed(error, run_id=run.id))
-    found = store.latest_results()
+    found, _ = store.figures.latest_and_recent(0)
     assert [r.run_id for r in found] == [newest.id, *(run.id for run in series)]
     store.remove_device("pi5-b")
-    assert len(store.latest_results()) == len(series)
+    assert len(store.figures.latest_and_recent(0)[0]) == len(series)
 
 
 def test_runs_are_counted_by_how_they_ended(store: Store, device: DeviceRecord) -> None:
@@ -564,7 +564,8 @@ def everything(store: Store) -> list[object]:
         store.queued_counts(),
         store.job_counts(),
         store.run_counts(),
-        store.latest_results(),
+        store.figures.latest_and_recent(100),
+        store.baselines.history(100),
         [store.runs_of(job.id) for job in store.jobs(100)],
     ]
 

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     coverage,
     device_footprint,
     fleet_against_local,
+    metrics_cost,
     page_load,
     perturbation,
     reality,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
         run_cost,
         page_load,
         device_footprint,
+        metrics_cost,
         submit_latency,
         fleet_against_local,
     )

@@ -310,6 +310,26 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
         )
         assert {series["metric"]["device"] for series in up} == {"board-a", "board-b"}  # type: ignore[index]
         assert len(query("fleetmark_agent_up == 1")) == 2
+        for name in ("fleetmark_device_memory_total_bytes", "fleetmark_sensor_success"):
+            found = until(f"{name} of both", lambda n=name: query(f"count by (device) ({n})"), 30)
+            assert {series["metric"]["device"] for series in found} == {"board-a", "board-b"}  # type: ignore[index]
+        # What has just been measured is still in the device's own histogram.
+        (count,) = until(
+            "the histogram",
+            lambda: query('fleetmark_inference_latency_seconds_count{device="board-a"}'),
+            30,
+        )
+        assert float(count["value"][1]) >= result.latency.n  # type: ignore[index]
+        again = request_for(SQUEEZENET, "board-a", 1)
+        until_over(fleet, fleet.client().submit(again).job.id)
+        (verdict,) = until(
+            "a verdict on the second run",
+            lambda: query(f"fleetmark_run_verdict{{{labels.rpartition(',')[0]}}} == 1"),
+            30,
+        )
+        (standing,) = fleet.client().standings("board-a", "squeezenet1_1").standings[:1]
+        assert standing.verdict is not None
+        assert verdict["metric"]["verdict"] == standing.verdict.verdict.value  # type: ignore[index]
     finally:
         server.terminate()
         server.wait()

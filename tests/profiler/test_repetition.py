@@ -12,6 +12,7 @@ from profiler.base import Frozen
 from profiler.errors import ModelError
 from profiler.events import Phase, ProgressEvent
 from profiler.forked import call_in_child
+from profiler.latency_buckets import bucket_of, shapes
 from profiler.plan import RepetitionReport
 from profiler.repetition import repeat
 from profiler.runtimes.base import LoadRequest
@@ -205,6 +206,28 @@ def test_progress_only_grows_and_ends_with_the_repetition(tmp_path: Path, clock:
     assert fractions == sorted(fractions)
     assert fractions[0] == 0.5
     assert 0.9 < fractions[-1] <= 1.0
+    assert all(e.latencies is None for e in events if e.phase is not Phase.MEASURING)
+
+
+def test_every_timed_iteration_is_told_of_once(tmp_path: Path, clock: _Clock) -> None:
+    def call() -> None:
+        clock.now += 5_000_000
+
+    plan = default_plan(tmp_path / "r.npz")
+
+    def told() -> _Told:
+        events: list[ProgressEvent] = []
+        repeat(FakeAdapter(call), REQUEST, plan, events.append)
+        return _Told(events=tuple(events))
+
+    events = call_in_child(told, _Told, "it").events
+    blocks = [e.latencies for e in events if e.latencies is not None]
+    assert len(blocks) > 1
+    # Each of 5 ms, which is the bound of its bucket.
+    assert {index for block in blocks for index in block.counts} == {bucket_of(0.005)}
+    assert sum(sum(block.counts.values()) for block in blocks) == events[-1].iterations
+    assert all(block.slowest_seconds == pytest.approx(0.005) for block in blocks)
+    assert blocks[0].inputs == shapes([each.shape for each in FakeModel(call).inputs])
 
 
 def test_a_model_that_raises_has_a_typed_failure(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from agents.coordinator.summary_rows import columns_of
 from profiler.result import RunResult
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 CHUNK = 500
 

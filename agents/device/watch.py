@@ -1,0 +1,185 @@
+"""Reads the sensors of an idle device once a second.
+
+A scrape finds what was read last, so that it costs the device the same whoever asks and however
+often, and counters that wrap are read often enough. While a run is measured nothing is read: the
+run's own sampler does that, and the device is not to be disturbed.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from time import perf_counter, thread_time
+
+from agents.device.counters import EnergyCounter, FlagCounter
+from agents.exporter import EnergyCount, SensorRead, ThrottledCount
+from profiler.base import Frozen
+from profiler.sensors.base import Channel, Quantity, Reading, Source
+
+log = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 1.0
+# Of one core, for reading: sources that take more CPU time are read less often.
+MAX_CPU_SHARE = 0.004
+LONGEST_PERIOD_SECONDS = 30.0
+
+
+class Readings(Frozen):
+    """What was read last. ``readings`` is empty while a run is measured."""
+
+    channels: tuple[Channel, ...]
+    readings: tuple[Reading, ...]
+    energy: tuple[EnergyCount, ...]
+    throttled: tuple[ThrottledCount, ...]
+    sensors: tuple[SensorRead, ...]
+
+
+class SensorWatch:
+    """The sources of a device and what they said last; safe between threads.
+
+    Args:
+        sources: open; they stay so.
+        clock: seconds, for how long reading takes.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], clock: Callable[[], float] = perf_counter
+    ) -> None:
+        self._sources = sources
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last: dict[str, Reading] = {}
+        self._reads: dict[str, SensorRead] = {}
+        self._failed = Counter({source.name: 0 for source in sources})
+        self._channels = {c.key: c for source in sources for c in source.channels}
+        self._energy = {
+            key: EnergyCounter(channel)
+            for key, channel in self._channels.items()
+            if channel.quantity is Quantity.ENERGY
+        }
+        self._flags = {
+            key: FlagCounter()
+            for key, channel in self._channels.items()
+            if channel.quantity is Quantity.THROTTLED_NOW
+        }
+
+    def read(self) -> None:
+        """Read every source once."""
+        for source in self._sources:
+            start = self._clock()
+            found = source.read()
+            seconds = self._clock() - start
+            with self._lock:
+                self._keep(source.name, found, seconds)
+
+    def _keep(self, name: str, found: list[Reading], seconds: float) -> None:
+        if not found and name in self._reads:
+            # A slow source has nothing new: it is as well as it was.
+            return
+        failed = sum(reading.value is None for reading in found)
+        self._failed[name] += failed
+        self._reads[name] = SensorRead(
+            source=name,
+            failed=failed,
+            duration_seconds=seconds,
+            failed_total=self._failed[name],
+        )
+        for reading in found:
+            self._last[reading.channel] = reading
+            if reading.channel in self._energy:
+                self._energy[reading.channel].add(reading)
+            if reading.channel in self._flags:
+                self._flags[reading.channel].add(reading)
+
+    def forget(self) -> None:
+        """What was read is of the past now. Counts stay."""
+        with self._lock:
+            self._last.clear()
+            self._reads.clear()
+
+    def readings(self) -> Readings:
+        with self._lock:
+            return Readings(
+                channels=tuple(self._channels.values()),
+                readings=tuple(self._last.values()),
+                energy=tuple(
+                    EnergyCount(source=c.source, channel=c.label, joules=counter.joules)
+                    for key, counter in self._energy.items()
+                    for c in [self._channels[key]]
+                ),
+                throttled=tuple(self._throttled()),
+                sensors=tuple(
+                    self._reads.get(source.name)
+                    or SensorRead(
+                        source=source.name,
+                        failed=None,
+                        duration_seconds=None,
+                        failed_total=self._failed[source.name],
+                    )
+                    for source in self._sources
+                ),
+            )
+
+    def _throttled(self) -> list[ThrottledCount]:
+        found = []
+        for key, channel in self._channels.items():
+            seconds: float | None = None
+            if channel.quantity is Quantity.THROTTLED:
+                last = self._last.get(key)
+                seconds = last.value if last is not None else None
+            elif key in self._flags:
+                seconds = self._flags[key].seconds
+            if seconds is not None:
+                found.append(
+                    ThrottledCount(
+                        source=channel.source,
+                        channel=channel.label,
+                        reason=channel.cause.value if channel.cause is not None else "",
+                        seconds=seconds,
+                    )
+                )
+        return found
+
+
+class WatchThread(threading.Thread):
+    """Keeps a watch up to date for as long as the process lives.
+
+    Args:
+        watch: what to read.
+        idle: set while no run is on the device.
+    """
+
+    def __init__(self, watch: SensorWatch, idle: threading.Event) -> None:
+        super().__init__(name="sensors", daemon=True)
+        self._watch = watch
+        self._idle = idle
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        # At once, the load since the sources were opened could not be told yet.
+        pause = PERIOD_SECONDS
+        while not self._stop_asked.wait(pause):
+            if not self._idle.is_set():
+                self._watch.forget()
+                # Not a wake-up until the device is idle again.
+                self._idle.wait()
+                continue
+            used = thread_time()
+            try:
+                self._watch.read()
+            except Exception:
+                # A plug-in's source that breaks its promise must not end the readings of others.
+                log.exception("the sensors could not be read; trying again")
+            pause = period(thread_time() - used)
+
+    def stop(self) -> None:
+        self._stop_asked.set()
+        self._idle.set()
+        self.join()
+
+
+def period(cpu_seconds: float) -> float:
+    """The pause after a round of readings that took so much CPU time."""
+    return min(max(PERIOD_SECONDS, cpu_seconds / MAX_CPU_SHARE), LONGEST_PERIOD_SECONDS)
