@@ -344,10 +344,13 @@ def test_a_store_of_the_first_version_is_taken_up(engine: Engine, tmp_path: Path
         db.execute(update(schema.results).values(series="cpu/torch/fp32/1/single_stream"))
         schema.baselines.drop(db)
         schema.verdicts.drop(db)
+        schema.summaries.drop(db)
         db.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     migrate(engine)
     with engine.begin() as db:
         assert db.execute(select(schema.results.c.series)).scalar_one() == expected
+        # What the page lists is made after it, of the series as they are now.
+        assert db.execute(select(schema.summaries.c.series)).scalar_one() == expected
     new = bench.run(0.011, inputs=inputs)
     assert bench.store.baselines.verdict(new).verdict.baseline_run_id == old
 
