@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from profiler.energy.idle import IdlePower
-from profiler.result import Contention, Flag, Interval, Latency, Sentinel
+from profiler.result import Contention, Flag, Interval, Latency, OverRuns, Sentinel
 from profiler.spec import StopSpec
 from profiler.throttle_report import Throttling
 
 # Above this share of the median the clock's own cost is subtracted and said.
 CLOCK_SHARE = 0.001
+# Runs that differ by less are called equal: the precision that a run itself is stopped at.
+WANDERING = 0.01
 # Other load above this share of the machine disturbs a run.
 BUSY_SHARE = 0.05
 # The sentinel at both ends of a repetition differs by more than this, and by more than its jitter
@@ -150,6 +152,24 @@ def disturbed(contention: Contention | None) -> Flag | None:
             "other work held a CPU that the model was waiting for"
         ),
         advice="stop what else runs on the device; latency_undisturbed leaves those blocks out",
+    )
+
+
+def wanders(interval: Interval, found: OverRuns | None) -> Flag | None:
+    """Runs of this configuration differ by more than the interval of this one shows."""
+    half, wide = interval.relative_half_width, found.p50.relative_half_width if found else None
+    if half is None or wide is None or wide <= max(half, WANDERING):
+        return None
+    return Flag(
+        name="wanders",
+        detail=(
+            f"the last {found.runs if found else 0} runs of this configuration on this device lie "
+            f"within ±{100 * wide:.1f} %; this run alone shows ±{100 * half:.1f} %"
+        ),
+        advice=(
+            "quote over_runs.p50; compare in one go, with `fleetmark compare A B` or a sweep; "
+            "`fleetmark doctor --noise` says what moves the device's speed"
+        ),
     )
 
 

@@ -7,7 +7,8 @@ Schema history
    ``preflight``, ``tuning``, ``latency_device``, ``overhead``, ``order_seed``, and a field for each
    scenario. What version 1 has is unchanged, so its results are still read. Optional, since then:
    ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``; sampler by source;
-   ``throttling``, ``latency_unthrottled``; in ``energy`` items, an interval, idle power and
+   ``over_runs``; ``throttling``, ``latency_unthrottled``; in ``energy`` items, an interval, idle
+   power and
    net joules; more kinds of ``memory``.
 """
 
@@ -21,7 +22,7 @@ from pydantic import Field
 from profiler.base import Frozen
 from profiler.results.device import AcceleratorProcess, Environment, Preflight
 from profiler.results.energy import Energy, EnergyFigure, EnergyQuality, EnergyScope, Provenance
-from profiler.results.latency import Interval, Latency
+from profiler.results.latency import Interval, Latency, OverRuns
 from profiler.results.memory import Memory
 from profiler.results.model import InputInfo, ModelInfo
 from profiler.results.outcome import FailureKind, Flag, RunError, RunStatus
@@ -65,6 +66,7 @@ __all__ = [
     "Memory",
     "Met",
     "ModelInfo",
+    "OverRuns",
     "Overhead",
     "OverheadFigure",
     "Preflight",
@@ -136,6 +138,8 @@ class RunResult(Frozen):
     stop: StopReport | None = None
     latency_device: Latency | None = None
     latency_device_reason: str | None = None
+    over_runs: OverRuns | None = None
+    over_runs_reason: str | None = None
     latency_undisturbed: Latency | None = None
     latency_undisturbed_reason: str | None = None
     latency_unthrottled: Latency | None = None

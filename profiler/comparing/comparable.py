@@ -107,6 +107,8 @@ def _is_meant(field: str, meant: Collection[str]) -> bool:
     return field in meant or field.partition(".")[0] in meant
 
 
+# What this flag tells is in the width of the interval, so it is no difference.
+COUNTED = frozenset({"wanders"})
 _Pairs = Iterator[tuple[str, str, str]]
 
 
@@ -188,7 +190,7 @@ def _presence(preflight: Preflight | None) -> str:
 
 
 def _flags(baseline: RunResult, candidate: RunResult) -> _Pairs:
-    sides = [{flag.name for flag in result.flags} for result in (baseline, candidate)]
+    sides = [{flag.name for flag in result.flags} - COUNTED for result in (baseline, candidate)]
     for name in sorted((sides[0] | sides[1]) - OTHER_FIGURES):
         yield f"flags.{name}", _text(name in sides[0]), _text(name in sides[1])
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from profiler import over_runs
 from profiler.comparing import bootstrap, log_ratio
 from profiler.comparing.comparable import comparable, in_the_way
 from profiler.comparing.compare import (
@@ -76,7 +77,7 @@ def compare_results(
     check_margin(margin)
     differences = comparable(baseline, candidate, across)
     refusals = in_the_way(differences, force=force)
-    wall = _wall_clock(baseline, candidate, iterations)
+    wall = _over_runs(_wall_clock(baseline, candidate, iterations), baseline, candidate)
     relative = _sentinel(baseline, candidate)
     chosen = relative if basis is Basis.SENTINEL else wall
     counts = len(baseline.repetitions), len(candidate.repetitions)
@@ -145,6 +146,28 @@ def _wall_clock(
         if each.reason:
             return _of_points(baseline, candidate, f"the {side} {each.reason}")
     return _Ratio(log_ratio.of_medians(old.seconds, new.seconds), Method.MEDIANS)
+
+
+def _over_runs(ratio: _Ratio, baseline: RunResult, candidate: RunResult) -> _Ratio:
+    """No narrower than two runs at different times differ there anyway.
+
+    What was measured in turns shares its time, and has nothing of that between it.
+    """
+    found = ratio.found
+    known = [r.over_runs for r in (baseline, candidate) if r.over_runs is not None]
+    together = (
+        baseline.started_at < candidate.finished_at and candidate.started_at < baseline.finished_at
+    )
+    if not known or together or found is None or found.low is None or found.high is None:
+        return ratio
+    widest = max(known, key=over_runs.differences)
+    reach = over_runs.differences(widest)
+    if reach <= max(found.value - found.low, found.high - found.value):
+        return ratio
+    p_value = log_ratio.two_sided(found.value, reach, over_runs.freedom(widest.runs))
+    return ratio._replace(
+        found=LogRatio(found.value, found.value - reach, found.value + reach, p_value)
+    )
 
 
 def _as_reported(side: str, result: RunResult, groups: Sample) -> Sample:

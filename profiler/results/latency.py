@@ -52,3 +52,17 @@ class Latency(Frozen):
     p99_reason: str | None = None
     p999: Interval | None
     p999_reason: str | None = None
+
+
+class OverRuns(Frozen):
+    """How much runs of this configuration vary on this device, this one and the last ones.
+
+    Attributes:
+        runs: how many, this one included.
+        relative_sd: from run to run.
+        p50: this run's median, and where the device's typical median lies (95 %).
+    """
+
+    runs: int
+    relative_sd: float
+    p50: Interval

@@ -31,7 +31,9 @@ TARGET = 0.03
 # Runs with the hog, for so many without.
 HOG_SHARE = 0.5
 # Flags that say that the figure may not hold; the others are about something else.
-DOUBTS = ("busy_device", "disturbed", "drift", "not_steady", "not_converged", "clocks_changed")
+DOUBTS = (
+    "busy_device", "disturbed", "drift", "not_steady", "not_converged", "clocks_changed", "wanders",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ def _undisturbed(result: RunResult) -> Interval | None:
 FIGURES = (
     Figure("median", lambda r: r.latency.p50 if r.latency else None, units.seconds),
     Figure("median, undisturbed blocks only", _undisturbed, units.seconds),
+    Figure(
+        "median, with what earlier runs tell of the device (over_runs)",
+        lambda r: r.over_runs.p50 if r.over_runs else None,
+        units.seconds,
+    ),
     Figure(
         "median in units of the sentinel",
         lambda r: r.sentinel.relative_p50 if r.sentinel else None,

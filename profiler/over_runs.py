@@ -1,0 +1,81 @@
+"""How much a device varies from one run to the next: pure functions.
+
+An interval within a run holds for the time that was measured. A machine whose speed wanders over
+minutes (a hypervisor's neighbours, a shared cache, a room that warms up) gives another median half
+an hour later, and no run of ten seconds can show by how much. Earlier runs of the same
+configuration on the same device can.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from profiler.result import Interval, OverRuns
+from profiler.stats import student
+
+# With fewer earlier runs Student's quantile would make the interval useless.
+LEAST_PAST = 3
+# What lies longer back tells of another device: it was updated, moved, cleaned.
+MOST_PAST = 19
+# exp() of it is a factor of a million; a spread that large says that nothing is known.
+_LARGEST_LOG = 14.0
+
+
+class Known(NamedTuple):
+    """The variation from run to run, or why it is not known."""
+
+    found: OverRuns | None
+    reason: str | None
+
+
+def over_runs(seconds: float, past: Sequence[float]) -> Known:
+    """The interval in which runs of this configuration on this device lie.
+
+    From the mean square successive difference of the medians' logarithms (von Neumann 1941), not
+    from their spread: a step, as an update makes one, counts once and not for every run after it.
+    Its degrees of freedom are 2 (n - 1)² / (3 n - 4), from its variance for normal values.
+
+    Args:
+        seconds: median of this run.
+        past: medians of earlier runs, in their order.
+    """
+    medians = [*past[-MOST_PAST:], seconds]
+    if min(medians) <= 0:
+        return Known(None, "the clock is too coarse for this model")
+    if len(medians) <= LEAST_PAST:
+        return Known(
+            None,
+            f"{len(medians)} run(s) of this configuration are known on this device; from "
+            f"{LEAST_PAST + 1} on they tell how much it varies from run to run",
+        )
+    n = len(medians)
+    steps = np.diff(np.log(medians))
+    sd = math.sqrt(float(np.sum(steps**2)) / (2 * (n - 1)))
+    half = min(student(freedom(n)) * sd, _LARGEST_LOG)
+    return Known(
+        OverRuns(
+            runs=n,
+            relative_sd=sd,
+            p50=Interval(
+                value=seconds, low=seconds * math.exp(-half), high=seconds * math.exp(half)
+            ),
+        ),
+        None,
+    )
+
+
+def freedom(runs: int) -> float:
+    """Degrees of freedom of the standard deviation over so many runs."""
+    return 2 * (runs - 1) ** 2 / (3 * runs - 4)
+
+
+def differences(found: OverRuns) -> float:
+    """95 % half-width of the logarithm of the ratio of two runs, if nothing but time lies between.
+
+    The two differ by the root of 2 more than one differs from their mean.
+    """
+    return math.sqrt(2) * student(freedom(found.runs)) * found.relative_sd
