@@ -17,6 +17,11 @@ def boards() -> dict[str, dict[str, Any]]:
     return {board["uid"]: board for board in found}
 
 
+def as_text(board: dict[str, Any]) -> str:
+    """A board as its file."""
+    return json.dumps(board, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
 def with_choices(
     board: dict[str, Any], datasource_uid: str | None, coordinator_url: str | None
 ) -> dict[str, Any]:
