@@ -16,6 +16,24 @@ from dashboards.queries import QueryError
 from tests.tools import need_program
 
 START_SECONDS = 60
+DEPLOY = Path(__file__).parents[1] / "deploy"
+
+
+def shipped_config(directory: Path, coordinator: str, token: Path) -> Path:
+    """``deploy/prometheus.yml`` and its alerts, with what a user changes; scrapes each second."""
+    text = (DEPLOY / "prometheus.yml").read_text(encoding="utf-8")
+    for old, new in (
+        ("coordinator:8470", coordinator),
+        ("/etc/prometheus/fleetmark/metrics.token", str(token)),
+        ("interval: 15s", "interval: 1s"),
+        ("interval: 30s", "interval: 1s"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    config = directory / "prometheus.yml"
+    config.write_text(text, encoding="utf-8")
+    (directory / "alerts.yml").write_bytes((DEPLOY / "alerts.yml").read_bytes())
+    return config
 
 
 def free_port() -> int:

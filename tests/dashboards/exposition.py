@@ -7,6 +7,7 @@ power and throttling included, which few machines that run tests can measure.
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -122,18 +123,36 @@ def _escaped(text: str) -> str:
 
 
 @contextmanager
-def served() -> Iterator[str]:
-    """``HOST:PORT`` of a server with the coordinator's ``/metrics`` and an agent's ``/agent``."""
+def served(token: str) -> Iterator[str]:
+    """``HOST:PORT`` of a coordinator with ``/metrics`` and service discovery, and of an agent.
+
+    As the real ones, both want the token.
+    """
+    with _server(Exporter.AGENT, token, []) as agent:
+        targets = [{"targets": [agent], "labels": {"device": DEVICE}}]
+        with _server(Exporter.COORDINATOR, token, targets) as coordinator:
+            yield coordinator
+
+
+@contextmanager
+def _server(exporter: Exporter, token: str, targets: list[dict[str, object]]) -> Iterator[str]:
     scrapes = itertools.count(1)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            agent = self.path == "/agent"
-            body = exposition(Exporter.AGENT if agent else Exporter.COORDINATOR, next(scrapes))
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+            if self.headers.get("Authorization") != f"Bearer {token}":
+                self._send(401, "text/plain", "the token is wrong")
+            elif self.path == "/api/v1/sd/targets":
+                self._send(200, "application/json", json.dumps(targets))
+            else:
+                text = exposition(exporter, next(scrapes))
+                self._send(200, "text/plain; version=0.0.4; charset=utf-8", text)
+
+        def _send(self, status: int, kind: str, text: str) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.end_headers()
-            self.wfile.write(body.encode())
+            self.wfile.write(text.encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from dashboards.queries import metrics_in
+from tests import prometheus
 from tests.dashboards.exposition import families
 from tests.tools import need_program
 
@@ -86,14 +87,9 @@ def test_metrics_of_alerts_are_in_the_catalogue_and_none_is_of_buckets() -> None
 
 
 def test_the_shipped_prometheus_loads_them(tmp_path: Path) -> None:
-    """As it is shipped, but for the files that the user brings."""
     token = tmp_path / "metrics.token"
     token.write_text("made-up")
-    config = (ROOT / "deploy" / "prometheus.yml").read_text()
-    (tmp_path / "prometheus.yml").write_text(
-        config.replace("/etc/prometheus/fleetmark-metrics.token", str(token))
-    )
-    (tmp_path / "alerts.yml").write_text(RULES.read_text())
-    done = promtool("check", "config", "--lint-fatal", str(tmp_path / "prometheus.yml"))
+    config = prometheus.shipped_config(tmp_path, "192.0.2.1:8470", token)
+    done = promtool("check", "config", "--lint-fatal", str(config))
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(NAMES)} rules found" in done.stdout

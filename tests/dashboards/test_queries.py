@@ -12,18 +12,10 @@ import pytest
 from dashboards import shipped
 from dashboards.queries import check, queries
 from tests import prometheus
-from tests.dashboards.exposition import DEVICE, served
+from tests.dashboards.exposition import served
+from tests.dashboards.test_alerts import NAMES
 from tests.tools import need_program
 
-CONFIG = """
-global: {{scrape_interval: 1s}}
-scrape_configs:
-  - job_name: fleetmark-coordinator
-    static_configs: [{{targets: ["{address}"]}}]
-  - job_name: fleetmark-agents
-    metrics_path: /agent
-    static_configs: [{{targets: ["{address}"], labels: {{device: {device}}}}}]
-"""
 # Enough scrapes for a rate.
 SCRAPED = "count(count_over_time(up[1m]) >= 4) == 2"
 
@@ -32,11 +24,13 @@ Ask = Callable[[str, Mapping[str, str]], Any]
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
+    """The shipped Prometheus, which finds the made-up fleet by itself."""
     need_program("prometheus")
     directory = tmp_path_factory.mktemp("prometheus")
-    with served() as address:
-        config = directory / "prometheus.yml"
-        config.write_text(CONFIG.format(address=address, device=DEVICE))
+    token = directory / "metrics.token"
+    token.write_text("made-up")
+    with served("made-up") as address:
+        config = prometheus.shipped_config(directory, address, token)
         with prometheus.running(config, directory) as url:
             prometheus.until_true(url, SCRAPED)
             yield prometheus.asking(url)
@@ -74,6 +68,14 @@ def test_what_a_fleet_cannot_measure_may_be_absent(ask: Ask) -> None:
     assert len(check(board, ask, time.time())) == 1
     absent = frozenset({"fleetmark_device_dissipation_watts"})
     assert check(board, ask, time.time(), absent) == []
+
+
+def test_the_shipped_alerts_are_evaluated(ask: Ask) -> None:
+    (group,) = ask("rules", {})["groups"]
+    assert {rule["name"]: rule["health"] for rule in group["rules"]} == dict.fromkeys(NAMES, "ok")
+    # The made-up fleet has a model that is slower than its baseline.
+    firing = {rule["name"] for rule in group["rules"] if rule["state"] == "firing"}
+    assert "LatencyRegression" in firing
 
 
 def test_queries_of_all_three_kinds_are_found() -> None:
