@@ -55,8 +55,8 @@ DEVICE_MEMORY_TOTAL = metrics.DEVICE_MEMORY_TOTAL.name
 DEVICE_CLOCK = "fleetmark_device_clock_hertz"
 DEVICE_THROTTLED = "fleetmark_device_throttled_seconds_total"
 DEVICE_INFO = "fleetmark_device_info"
-SENSOR_SUCCESS = "fleetmark_sensor_success"
-SENSOR_READ_DURATION = "fleetmark_sensor_read_duration_seconds"
+SENSOR_SUCCESS = metrics.SENSOR_SUCCESS.name
+SENSOR_READ_DURATION = metrics.SENSOR_READ_DURATION.name
 BUILD_INFO = metrics.BUILD.name
 
 

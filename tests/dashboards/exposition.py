@@ -41,8 +41,6 @@ PENDING = (
         (*metrics.CHANNEL, "reason"),
         metrics.AGENT,
     ),
-    Family("fleetmark_sensor_success", "gauge", ("source",), metrics.AGENT),
-    Family("fleetmark_sensor_read_duration_seconds", "gauge", ("source",), metrics.AGENT),
     Family(
         "fleetmark_device_info",
         "info",
