@@ -20,6 +20,8 @@ FLEET, LATENCY, DEVICE, COMPARE = (
 COORDINATOR_URL = "http://localhost:8470"
 RUN_PAGE = "${coordinator:raw}/#/runs/"
 ALL = model.VariableOption(selected=True, text=["All"], value=["$__all"])
+# Of runs in a chart, the newest at each point in time.
+MOST_MARKS = 100
 # All of a variable is everything, and not a pattern that lists thousands of names.
 EVERYTHING = ".*"
 
@@ -145,7 +147,7 @@ def _run_page() -> dashboard.DashboardLink:
 def to_device(field: str) -> str:
     """The address of a device's board, for a data link in a table."""
     return (
-        f"/d/{DEVICE}?var-device=${{__data.fields.{field}:percentencode}}"
+        f"/d/{DEVICE}?var-device=${{__data.fields.{field}}}"
         "&${datasource:queryparam}&${__url_time_range}"
     )
 
@@ -161,11 +163,11 @@ def _built_in() -> dashboard.AnnotationQuery:
 
 def _runs() -> dashboard.AnnotationQuery:
     """A mark where a run ended: the value is the time, which Grafana wants in milliseconds."""
-    ended = series.select(series.RUN_COMPLETED, *series.chosen("device"))
+    ended = series.select(series.RUN_COMPLETED, *series.chosen("device", "model", "runtime"))
     return (
         dashboard.AnnotationQuery()
         .name("Runs").enable(True).datasource(DATASOURCE).icon_color("purple")
-        .expr(f"{ended} * 1000").step("30s").use_value_for_time(True)
+        .expr(f"topk({MOST_MARKS}, {ended}) * 1000").step("30s").use_value_for_time(True)
         .title_format("{{model}} on {{device}}")
         .text_format("{{runtime}} {{precision}}, batch {{batch_size}}, {{scenario}}")
         .tag_keys("model,device")

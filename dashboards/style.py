@@ -23,7 +23,9 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 DATASOURCE = options.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 # Grafana's own names of colours: it shows each in a shade for the theme. A code would be one shade.
-GOOD, WARNING, BAD, NEUTRAL, QUIET = "green", "orange", "red", "blue", "text"
+GOOD, WARNING, BAD, NEUTRAL, UNSURE = "green", "orange", "red", "blue", "yellow"
+# Of words and numbers that are neither good nor bad; and of stretches in which nothing is.
+QUIET, NOTHING = "text", "transparent"
 
 FULL_WIDTH = 24
 HALF = 12
@@ -200,7 +202,7 @@ def states(title: str, description: str, meaning: Mapping, span: int = HALF) -> 
         .span(span).height(TALL)
         .mappings(words(meaning))
         .color_scheme(color(model.FieldColorModeId.THRESHOLDS))
-        .thresholds(thresholds((None, QUIET)))
+        .thresholds(thresholds((None, NOTHING)))
         .merge_values(True).show_value(options.VisibilityMode.NEVER).row_height(0.8)
         .fill_opacity(75).line_width(0)
         .legend(_legend()).tooltip(_tooltip())

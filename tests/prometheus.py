@@ -25,7 +25,7 @@ def shipped_config(directory: Path, coordinator: str, token: Path) -> Path:
     for old, new in (
         ("coordinator:8470", coordinator),
         ("/etc/prometheus/fleetmark/metrics.token", str(token)),
-        ("interval: 15s", "interval: 1s"),
+        ("interval: 15s", "interval: 1s\n  evaluation_interval: 1s"),
         ("interval: 30s", "interval: 1s"),
     ):
         assert old in text

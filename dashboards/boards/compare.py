@@ -8,11 +8,14 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, DynamicConfigValu
 
 from dashboards import frame, series, style
 from dashboards.series import CONFIGURATION_LEGEND, chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, QUIET, WARNING
+from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, UNSURE, WARNING
 
 # Figures of different batch sizes or load patterns are not compared: one of each is chosen.
 CHOSEN = chosen("device", "model", "runtime", "batch_size", "scenario")
-BEST = "The best of the chosen runtimes, precisions and variants"
+BEST = (
+    "The best of the chosen runtimes, precisions and variants; "
+    f"of those at most {series.MOST_LINES} bars, the highest"
+)
 
 
 def build() -> Dashboard:
@@ -44,7 +47,7 @@ def _p50() -> str:
 
 
 def _lowest(expression: str) -> str:
-    return f"min by (model, device) ({expression})"
+    return f"topk({series.MOST_LINES}, min by (model, device) ({expression}))"
 
 
 # --- latency -----------------------------------------------------------------------------------
@@ -68,9 +71,10 @@ def _slower_than_fastest() -> barchart.Panel:
 def _matrix() -> table.Panel:
     return (
         style.grid(
-            "p50: models × devices", f"{BEST}. The darker a cell, the slower."
+            "p50: models × devices",
+            "The best of the chosen runtimes, precisions and variants. The darker, the slower.",
         )
-        .with_target(style.column("A", _lowest(_p50())))
+        .with_target(style.column("A", f"min by (model, device) ({_p50()})"))
         .unit("s")
         .transformations([style.matrix()])
         .color_scheme(style.color(FieldColorModeId.CONTINUOUS_BLUES))
@@ -185,7 +189,7 @@ def _baseline() -> table.Panel:
                 "custom.cellOptions": {"type": "color-text"},
                 "mappings": style.words({
                     "slower": ("slower", BAD), "faster": ("faster", GOOD),
-                    "same": ("same", NEUTRAL), "inconclusive": ("inconclusive", QUIET),
+                    "same": ("same", NEUTRAL), "inconclusive": ("inconclusive", UNSURE),
                 }),
             }),
         )
@@ -201,6 +205,6 @@ def _ratio() -> timeseries.Panel:
             "short",
             span=style.FULL_WIDTH,
         ).with_target(style.line("A", series.highest(ratio, ratio), CONFIGURATION_LEGEND)),
-        (None, "transparent"),
+        (None, NOTHING),
         (1, WARNING),
     ).decimals(3)

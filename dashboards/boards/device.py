@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from dashboards import frame, series, style
 from dashboards.series import chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, QUIET, WARNING
+from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, WARNING
 
 DEVICE = chosen("device")
 CHANNEL_LEGEND = "{{source}} {{channel}}"
@@ -109,7 +109,7 @@ def _busy() -> statetimeline.Panel:
             "When a run was on the device",
             "Blue while a run is on the device. The purple marks in the charts are the ends of "
             "runs.",
-            {"0": ("idle", QUIET), "1": ("measuring", NEUTRAL)},
+            {"0": ("idle", NOTHING), "1": ("measuring", NEUTRAL)},
         )
         .with_target(style.line("A", busy, "{{device}}"))
         .height(6)
@@ -179,7 +179,7 @@ def _temperature() -> timeseries.Panel:
             "celsius",
             series.DEVICE_TEMPERATURE,
         ),
-        (None, "transparent"),
+        (None, NOTHING),
         (WARM_CELSIUS, WARNING),
         (HOT_CELSIUS, BAD),
     )

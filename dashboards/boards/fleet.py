@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, DynamicConfigValu
 
 from dashboards import frame, series, style
 from dashboards.series import chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, QUIET, WARNING
+from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, QUIET, WARNING
 
 DEVICES = chosen("device")
 # A device is missed after 30 s of silence (`fleetmark coordinator --lease`).
@@ -153,7 +153,7 @@ def _busy() -> statetimeline.Panel:
     return style.states(
         "When a run was on the device",
         "One row for each device that Prometheus reaches; blue while a run is on it.",
-        {"0": ("idle", QUIET), "1": ("measuring", NEUTRAL)},
+        {"0": ("idle", NOTHING), "1": ("measuring", NEUTRAL)},
     ).with_target(style.line("A", _by_device(series.AGENT_BUSY), "{{device}}"))
 
 

@@ -8,12 +8,12 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards import frame, series, style
 from dashboards.series import CONFIGURATION_LEGEND, chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, QUIET
+from dashboards.style import BAD, GOOD, NEUTRAL, UNSURE
 
 CHOSEN = chosen("device", "model", "runtime")
 VERDICTS = {
     "1": ("slower", BAD), "2": ("faster", GOOD), "3": ("same", NEUTRAL),
-    "4": ("inconclusive", QUIET),
+    "4": ("inconclusive", UNSURE),
 }  # fmt: skip
 LATENCY_HELP = (
     "Each point is the latest successful run at that time; its exact statistic over all "
@@ -83,7 +83,7 @@ def _runs() -> table.Panel:
         "Runs", "The latest runs. An id leads to the run's page at the coordinator."
     ).with_target(style.column("A", series.by_configuration(info, "run_id", "status")))
     names = {"run_id": "Run", "status": "Status"} | series.CONFIGURATION_COLUMNS
-    address = f"{frame.RUN_PAGE}${{__value.text:percentencode}}"
+    address = f"{frame.RUN_PAGE}${{__value.text}}"
     return style.columns(panel, names, hidden=("Value", "Value #A")).override_by_name(
         "Run", style.properties({"links": [style.link("The run's page", address, new_tab=True)]})
     )
@@ -161,13 +161,15 @@ def _verdicts() -> statetimeline.Panel:
         for number, (word, _) in VERDICTS.items()
     }
     numbers = " or ".join(f"{verdict} * {number} > 0" for number, verdict in verdicts.items())
-    best = series.by_configuration(numbers)
+    newest = select(series.RUN_COMPLETED, *CHOSEN)
+    rows = series.highest(series.by_configuration(numbers), newest, series.on_configuration())
     return style.states(
         "Verdict",
         "Of the latest run against its baseline, with the statistics of both behind it: slower, "
-        "faster, same (within the margin) or inconclusive.",
+        "faster, same (within the margin) or inconclusive. The "
+        f"{series.MOST_LINES} configurations that were measured last.",
         VERDICTS,
-    ).with_target(style.line("A", best, CONFIGURATION_LEGEND))
+    ).with_target(style.line("A", rows, CONFIGURATION_LEGEND))
 
 
 # --- live --------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_boards_lead_to_each_other_and_to_the_runs_page(uid: str) -> None:
 def test_tables_lead_to_devices_and_runs() -> None:
     text = json.dumps(BOARDS[frame.LATENCY]) + json.dumps(BOARDS[frame.FLEET])
     assert f"/d/{frame.DEVICE}?var-device=" in text
-    assert "${coordinator:raw}/#/runs/${__value.text:percentencode}" in text
+    assert "${coordinator:raw}/#/runs/${__value.text}" in text
 
 
 @every_board
@@ -134,12 +134,15 @@ def test_every_label_of_a_configuration_is_told() -> None:
 
 
 def test_no_chart_has_more_lines_than_can_be_read() -> None:
-    """A line for each configuration only where those that are shown are limited."""
+    """Where there is one for each configuration, or each model and device, they are limited."""
+    seen = set()
     for board in BOARDS.values():
         for panel in panels(board):
             for target in panel["targets"]:
                 if (
-                    target["legendFormat"] == series.CONFIGURATION_LEGEND
-                    and panel["type"] == "timeseries"
+                    panel["type"] == "barchart"
+                    or target["legendFormat"] == series.CONFIGURATION_LEGEND
                 ):
+                    seen.add(panel["type"])
                     assert f"topk({series.MOST_LINES}," in target["expr"], panel["title"]
+    assert seen == {"barchart", "timeseries", "state-timeline"}
