@@ -47,7 +47,7 @@ def need_npm_packages(manifest: Path, into: Path) -> Path:
             timeout=240,
         )
         if install.returncode:
-            _absent(f"npm cannot install: {install.stderr.decode(errors='replace').strip()}")
+            absent(f"npm cannot install: {install.stderr.decode(errors='replace').strip()}")
         done.write_text(text, encoding="utf-8")
     return into
 

@@ -25,30 +25,6 @@ class Family(NamedTuple):
     served_by: tuple[Exporter, ...]
 
 
-_C = metrics.CONFIGURATION
-# Of the design, not yet in the catalogue; once they are, the catalogue's own are taken.
-PENDING = (
-    Family("fleetmark_run_baseline_ratio", "gauge", ("device", *_C), metrics.COORDINATOR),
-    Family("fleetmark_run_verdict", "gauge", ("device", *_C, "verdict"), metrics.COORDINATOR),
-    Family("fleetmark_run_info", "info", ("device", *_C, "status", "run_id"), metrics.COORDINATOR),
-    Family("fleetmark_inference_latency_seconds", "histogram", _C, metrics.AGENT),
-    Family("fleetmark_device_power_watts", "gauge", metrics.CHANNEL, metrics.AGENT),
-    Family("fleetmark_device_energy_joules_total", "counter", metrics.CHANNEL, metrics.AGENT),
-    Family("fleetmark_device_clock_hertz", "gauge", metrics.CHANNEL, metrics.AGENT),
-    Family(
-        "fleetmark_device_throttled_seconds_total",
-        "counter",
-        (*metrics.CHANNEL, "reason"),
-        metrics.AGENT,
-    ),
-    Family(
-        "fleetmark_device_info",
-        "info",
-        ("device", "kind", "product", "machine", "cpu", "accelerator", "torch", "onnxruntime"),
-        (Exporter.COORDINATOR, Exporter.AGENT),
-    ),
-)
-
 DEVICE = "board-a"
 VALUES = {
     "device": (DEVICE, "board-b"),
@@ -65,11 +41,10 @@ BUCKETS = ("0.001", "0.01", "0.1", "+Inf")
 
 
 def families() -> tuple[Family, ...]:
-    known = {
-        spec.name: Family(spec.name, spec.type.value, spec.labels, spec.served_by)
+    return tuple(
+        Family(spec.name, spec.type.value, spec.labels, spec.served_by)
         for spec in metrics.CATALOGUE
-    }
-    return (*known.values(), *(each for each in PENDING if each.name not in known))
+    )
 
 
 def exposition(exporter: Exporter, seconds: float) -> str:
