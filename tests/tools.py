@@ -27,6 +27,31 @@ def need_program(name: str) -> str:
     return str(found)
 
 
+def need_npm_packages(manifest: Path, into: Path) -> Path:
+    """A folder with the packages of a ``package.json`` in its ``node_modules``.
+
+    Args:
+        manifest: names them and their versions.
+        into: kept between runs; installed into where it is not what the manifest says.
+    """
+    npm = need_program("npm")
+    text = manifest.read_text(encoding="utf-8")
+    done = into / "installed.json"
+    if not done.exists() or done.read_text(encoding="utf-8") != text:
+        (into / "package.json").write_text(text, encoding="utf-8")
+        install = subprocess.run(
+            [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"],
+            cwd=into,
+            capture_output=True,
+            check=False,
+            timeout=240,
+        )
+        if install.returncode:
+            absent(f"npm cannot install: {install.stderr.decode(errors='replace').strip()}")
+        done.write_text(text, encoding="utf-8")
+    return into
+
+
 def need_root(why: str) -> None:
     if os.geteuid() != 0:
         absent(f"not root: {why}")

@@ -10,6 +10,7 @@ import typer
 
 from agents.cli import (
     baseline,
+    boards,
     compare,
     demo,
     doctor,
@@ -59,6 +60,7 @@ app.command()(compare.compare)
 app.add_typer(baseline.baseline_app, name="baseline")
 app.command()(doctor.doctor)
 app.command()(overhead.overhead)
+app.add_typer(boards.dashboards_app, name="dashboards")
 app.command()(demo.demo)
 
 

@@ -272,8 +272,8 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
     config = tmp_path / "prometheus.yml"
     config.write_text(
         shipped.read_text()
-        .replace("COORDINATOR:8470", f"{fleet.network.hub.address}:8470")
-        .replace("/etc/prometheus/fleetmark-metrics.token", str(token))
+        .replace("coordinator:8470", f"{fleet.network.hub.address}:8470")
+        .replace("/etc/prometheus/fleetmark/metrics.token", str(token))
         .replace("15s", "1s")
         .replace("30s", "1s")
     )

@@ -11,6 +11,7 @@ import pytest
 HEAVY = {
     "torch", "torchvision", "timm", "onnxruntime", "onnx", "onnxscript", "ray", "fastapi",
     "uvicorn", "sqlalchemy", "alembic", "pyarrow", "scipy", "numpy", "prometheus_client",
+    "grafana_client", "grafana_foundation_sdk", "requests",
 }  # fmt: skip
 
 REPORT = (
@@ -40,8 +41,9 @@ def test_the_check_sees_what_is_loaded() -> None:
         HELP.format(arguments=["run", "--help"]),
         HELP.format(arguments=["coordinator", "--help"]),
         HELP.format(arguments=["agent", "--help"]),
+        HELP.format(arguments=["dashboards", "push", "--help"]),
     ],
-    ids=["profiler", "types", "help", "version", "run", "coordinator", "agent"],
+    ids=["profiler", "types", "help", "version", "run", "coordinator", "agent", "dashboards"],
 )
 def test_nothing_heavy_is_loaded(code: str) -> None:
     assert not loaded_by(code) & HEAVY

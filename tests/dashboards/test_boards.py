@@ -1,0 +1,148 @@
+"""The boards as data: generated is what is committed, and nothing a reader needs is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dashboards import frame, generate, series, shipped
+from dashboards.queries import metrics_in, queries
+from dashboards.style import FULL_WIDTH
+from profiler import metrics
+from tests.dashboards.exposition import families
+
+BOARDS = shipped.boards()
+UIDS = (frame.FLEET, frame.LATENCY, frame.DEVICE, frame.COMPARE)
+# Those of charts: a table has its columns' names, a number is one.
+WITH_LEGEND = ("timeseries", "barchart", "state-timeline", "xychart")
+
+
+def panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    return (panel for panel in board["panels"] if panel["type"] != "row")
+
+
+every_board = pytest.mark.parametrize("uid", UIDS)
+
+
+def test_what_is_committed_is_what_is_generated() -> None:
+    committed = {path.name: path.read_text("utf-8") for path in shipped.DIRECTORY.iterdir()}
+    # Not equal? `python -m dashboards.generate` writes them anew.
+    assert committed == generate.generated()
+
+
+def test_there_are_four() -> None:
+    assert set(BOARDS) == set(UIDS)
+    assert len({board["title"] for board in BOARDS.values()}) == len(UIDS)
+
+
+@every_board
+def test_every_panel_says_what_it_shows(uid: str) -> None:
+    for panel in panels(BOARDS[uid]):
+        assert panel["title"]
+        assert panel["description"].endswith((".", "?")), panel["title"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        assert panel["targets"]
+        if panel["type"] not in ("state-timeline", "heatmap"):
+            assert _units(panel), panel["title"]
+
+
+def _units(panel: dict[str, Any]) -> list[str]:
+    config = panel["fieldConfig"]
+    found = [config["defaults"].get("unit")]
+    found += [
+        value["value"]
+        for override in config["overrides"]
+        for value in override["properties"]
+        if value["id"] == "unit"
+    ]
+    return [unit for unit in found if unit]
+
+
+@every_board
+def test_legends_are_shown_and_thresholds_are_said(uid: str) -> None:
+    for panel in panels(BOARDS[uid]):
+        if panel["type"] in WITH_LEGEND:
+            assert panel["options"]["legend"]["showLegend"], panel["title"]
+        if panel["type"] == "stat":
+            assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"], panel["title"]
+
+
+@every_board
+def test_colours_are_named_so_that_each_theme_has_its_shade(uid: str) -> None:
+    assert not re.search(r"#[0-9a-fA-F]{6}\b|rgba?\(", json.dumps(BOARDS[uid]))
+
+
+@every_board
+def test_variables_of_every_board(uid: str) -> None:
+    names = [variable["name"] for variable in BOARDS[uid]["templating"]["list"]]
+    assert {"datasource", "device", "model", "runtime", "run"} <= set(names)
+    assert len(set(names)) == len(names)
+    assert names[0] == "datasource"
+
+
+@every_board
+def test_boards_lead_to_each_other_and_to_the_runs_page(uid: str) -> None:
+    board = BOARDS[uid]
+    assert board["tags"] == [frame.TAG]
+    to_boards, to_run = board["links"]
+    assert to_boards["tags"] == [frame.TAG]
+    assert to_run["url"] == "${coordinator:raw}/#/runs/${run:percentencode}"
+    # Where the SDK would put them nobody looks.
+    assert "placement" not in to_boards
+
+
+def test_tables_lead_to_devices_and_runs() -> None:
+    text = json.dumps(BOARDS[frame.LATENCY]) + json.dumps(BOARDS[frame.FLEET])
+    assert f"/d/{frame.DEVICE}?var-device=" in text
+    assert "${coordinator:raw}/#/runs/${__value.text}" in text
+
+
+@every_board
+def test_panels_fill_the_grid_without_overlap(uid: str) -> None:
+    taken: set[tuple[int, int]] = set()
+    ids = [panel["id"] for panel in BOARDS[uid]["panels"]]
+    assert len(set(ids)) == len(ids)
+    for panel in BOARDS[uid]["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < FULL_WIDTH
+        taken |= cells
+    widths = {y: sum(1 for x, each in taken if each == y) for _, y in taken}
+    assert set(widths.values()) == {FULL_WIDTH}
+
+
+def test_metrics_of_every_query_are_in_the_catalogue() -> None:
+    known = {family.name for family in families()}
+    used = {
+        name
+        for board in BOARDS.values()
+        for query in queries(board)
+        for name in metrics_in(query.text)
+    }
+    assert used <= known
+
+
+def test_every_label_of_a_configuration_is_told() -> None:
+    for label in ("device", *metrics.CONFIGURATION):
+        assert f"{{{{{label}}}}}" in series.CONFIGURATION_LEGEND
+        assert label in series.CONFIGURATION_COLUMNS
+
+
+def test_no_chart_has_more_lines_than_can_be_read() -> None:
+    """Where there is one for each configuration, or each model and device, they are limited."""
+    seen = set()
+    for board in BOARDS.values():
+        for panel in panels(board):
+            for target in panel["targets"]:
+                if (
+                    panel["type"] == "barchart"
+                    or target["legendFormat"] == series.CONFIGURATION_LEGEND
+                ):
+                    seen.add(panel["type"])
+                    assert f"topk({series.MOST_LINES}," in target["expr"], panel["title"]
+    assert seen == {"barchart", "timeseries", "state-timeline"}
