@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from agents.messages import DeviceState, JobRequest, JobState, Run, RunState
+from dashboards.queries import check
+from dashboards.shipped import boards
 from profiler.result import FailureKind, RunResult, RunStatus
 from profiler.spec import ArchitectureRef, ArtifactRef, Library
 from tests.fleet.hosts import FleetUnderTest, Host, until
 from tests.model_files import FATAL_MODELS, save_torchscript
-from tests.tools import need_program
+from tests.prometheus import asking, running, shipped_config
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(400)]
 
@@ -29,6 +31,17 @@ def request_for(
     return JobRequest.model_validate(values | more)
 
 
+# What a virtual machine without a meter cannot serve.
+NOT_HERE = frozenset(
+    {
+        "fleetmark_run_energy_joules_per_item",
+        "fleetmark_device_power_watts",
+        "fleetmark_device_energy_joules_total",
+        "fleetmark_device_throttled_seconds_total",
+        "fleetmark_device_temperature_celsius",
+        "fleetmark_device_clock_hertz",
+    }
+)
 SQUEEZENET = ArchitectureRef(library=Library.TORCHVISION, name="squeezenet1_1")
 
 
@@ -261,36 +274,18 @@ def test_kill_9_of_the_coordinator_in_mid_run(fleet: FleetUnderTest) -> None:
 def test_prometheus_finds_the_devices_and_the_stored_p50(
     fleet: FleetUnderTest, tmp_path: Path
 ) -> None:
-    prometheus = need_program("prometheus")
     (result,) = until_over(
         fleet, fleet.client().submit(request_for(SQUEEZENET, "board-a", 1)).job.id
     )
     assert result.latency is not None
     assert result.latency.p50 is not None
     token = fleet.data_dir / "tokens" / "metrics.token"
-    shipped = Path(__file__).parents[2] / "deploy" / "prometheus.yml"
-    config = tmp_path / "prometheus.yml"
-    config.write_text(
-        shipped.read_text()
-        .replace("coordinator:8470", f"{fleet.network.hub.address}:8470")
-        .replace("/etc/prometheus/fleetmark/metrics.token", str(token))
-        .replace("15s", "1s")
-        .replace("30s", "1s")
-    )
-    with (tmp_path / "prometheus.log").open("wb") as log:
-        server = subprocess.Popen(
-            [
-                prometheus, f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'db'}",
-                "--web.listen-address=127.0.0.1:19090", "--log.level=warn",
-            ],
-            stdout=log,
-            stderr=log,
-        )  # fmt: skip
-    try:
+    config = shipped_config(tmp_path, f"{fleet.network.hub.address}:8470", token)
+    with running(config, tmp_path) as url:
 
         def query(text: str) -> list[dict[str, object]]:
             try:
-                answer = httpx.get("http://127.0.0.1:19090/api/v1/query", params={"query": text})
+                answer = httpx.get(f"{url}/api/v1/query", params={"query": text})
             except httpx.TransportError:
                 return []
             # While it starts it answers 503, in words.
@@ -330,9 +325,23 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
         (standing,) = fleet.client().standings("board-a", "squeezenet1_1").standings[:1]
         assert standing.verdict is not None
         assert verdict["metric"]["verdict"] == standing.verdict.verdict.value  # type: ignore[index]
-    finally:
-        server.terminate()
-        server.wait()
+        # Every panel, variable and annotation of every board, of this very fleet.
+        for board in boards().values():
+            answered_by(url, board)
+
+
+def answered_by(url: str, board: dict[str, Any]) -> None:
+    """Wait until Prometheus answers all that a board asks of it."""
+    findings: list[object] = []
+
+    def look() -> bool:
+        findings[:] = check(board, asking(url), time.time(), NOT_HERE)
+        return not findings
+
+    try:
+        until(f"every query of {board['title']}", look, 60)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {findings}") from error
 
 
 def test_no_secret_in_argv_or_logs(fleet: FleetUnderTest) -> None:
