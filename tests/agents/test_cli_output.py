@@ -45,6 +45,7 @@ COMMANDS = (
     "coordinator", "agent", "link", "submit", "jobs", "runs", "watch", "cancel", "run", "sensors",
     "runtimes", "doctor", "demo", "devices", "devices remove", "compare", "overhead",
     "baseline", "baseline set", "baseline show", "baseline clear",
+    "dashboards", "dashboards push", "dashboards export",
 )  # fmt: skip
 ESCAPE = "\x1b"
 
