@@ -16,9 +16,7 @@ from profiler.base import Frozen
 from profiler.device.environment import fleetmark_version
 from profiler.errors import FleetmarkError, InputError
 
-dashboards_app = typer.Typer(
-    no_args_is_help=True, help="Boards for Grafana: into one that is there, or as files."
-)
+dashboards_app = typer.Typer(no_args_is_help=True)
 
 TOKEN_VARIABLE = "GRAFANA_TOKEN"  # noqa: S105 - a name
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -49,6 +47,17 @@ class Changes(Frozen):
     folder: str
     dry_run: bool
     boards: tuple[Changed, ...]
+
+
+@dashboards_app.callback()
+def dashboards() -> None:
+    """Boards for Grafana: into one that is there, or as files.
+
+    \b
+    Examples:
+      fleetmark dashboards push --url http://grafana:3000 --token-file grafana.token
+      fleetmark dashboards export ./boards
+    """
 
 
 @dashboards_app.command()
