@@ -7,13 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from profiler import metrics
+from agents.device.counters import EnergyCounter
 from profiler.energy.counter import counter_energy, counter_period
 from profiler.energy.figures import Work, measure
 from profiler.energy.polled import polled_period, power_energy
 from profiler.energy.summary import summarise_energy
 from profiler.energy.window import WindowEnergy
-from profiler.metrics import MetricType
 from profiler.result import (
     AbsentSource,
     EnergyFigure,
@@ -218,10 +217,17 @@ def test_5_a_missing_counter_is_null_with_a_reason_and_never_0_joules() -> None:
 # 6. The raw wrapping counter exported: rate() takes the wrap for a reset.
 
 
-def test_6_no_counter_of_joules_is_exported_that_could_wrap() -> None:
-    joules = [m for m in metrics.CATALOGUE if "joules" in m.name or "energy" in m.name]
-    assert joules
-    assert [m.name for m in joules if m.type is MetricType.COUNTER] == []
+def test_6_the_counter_of_joules_that_is_exported_does_not_wrap() -> None:
+    """``rate()`` takes a step back for a reset: what Prometheus gets has none."""
+    counter = EnergyCounter(RAPL.channel.model_copy(update={"wraps_at": 1000.0}))
+    shown = []
+    for number in range(400):
+        seconds = 0.1 * number
+        value = (950.0 + 100.0 * seconds) % 1000.0
+        counter.add(Reading(channel=RAPL.channel.key, seconds=seconds, value=value))
+        shown.append(counter.joules)
+    assert np.diff(shown).min() >= 0
+    assert shown[-1] - shown[0] == pytest.approx(100.0 * 39.9)
 
 
 # 7. Silent fallback from a sensor to a constant.

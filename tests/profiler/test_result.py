@@ -32,7 +32,8 @@ RUN_KEYS = {
     "energy", "energy_reason", "sensors_absent", "sampler", "clock_overhead_seconds", "flags",
     "environment", "environment_reason", "phases_seconds",
     # since version 2
-    "order_seed", "stop", "latency_undisturbed", "latency_undisturbed_reason", "contention",
+    "order_seed", "stop", "latency_undisturbed", "latency_undisturbed_reason",
+    "over_runs", "over_runs_reason", "contention",
     "latency_unthrottled", "latency_unthrottled_reason", "throttling", "throttling_reason",
     "sentinel", "sentinel_reason", "preflight", "offline", "server", "sustained", "overhead",
     "tuning", "tuning_reason", "latency_device", "latency_device_reason",
