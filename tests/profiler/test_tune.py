@@ -262,6 +262,8 @@ from pathlib import Path
 from profiler.result import KnobName
 from profiler.tuning.tune import tuned
 root, states, mode = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+# As a shell starts it; under nohup it would be ignored, and is to stay so.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if mode == "own-handler":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 if mode == "ignored":
