@@ -6,6 +6,7 @@ missing=""
 command -v prometheus >/dev/null && command -v promtool >/dev/null || missing="$missing prometheus"
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v npm >/dev/null || missing="$missing npm"
+command -v openssl >/dev/null || missing="$missing openssl"
 command -v ip >/dev/null || missing="$missing iproute2"
 [ -n "$missing" ] || exit 0
 
