@@ -40,6 +40,7 @@ class _Ratio(NamedTuple):
     found: LogRatio | None
     method: Method
     reason: str | None = None
+    note: str | None = None
 
 
 class _Medians(NamedTuple):
@@ -93,6 +94,8 @@ def compare_results(
         "sentinel_reason": relative.reason,
     }
     found = found.model_copy(update=update)
+    if chosen.note is not None:
+        found = found.model_copy(update={"notes": (*found.notes, chosen.note)})
     if refusals:
         return worded(found.model_copy(update=_refused(found)))
     if basis is Basis.WALL_CLOCK:
@@ -166,7 +169,11 @@ def _over_runs(ratio: _Ratio, baseline: RunResult, candidate: RunResult) -> _Rat
         return ratio
     p_value = log_ratio.two_sided(found.value, reach, over_runs.freedom(widest.runs))
     return ratio._replace(
-        found=LogRatio(found.value, found.value - reach, found.value + reach, p_value)
+        found=LogRatio(found.value, found.value - reach, found.value + reach, p_value),
+        note=(
+            f"Two runs of this configuration differ by up to {percent(math.expm1(reach))} there, "
+            f"as its last {widest.runs} runs tell; measured in one go they would share their time."
+        ),
     )
 
 

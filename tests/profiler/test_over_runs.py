@@ -98,6 +98,8 @@ def test_what_time_alone_makes_is_no_regression(tmp_path: Path) -> None:
     assert found.ratio is not None
     assert found.ratio.low is not None
     assert found.ratio.low < 1
+    # It says why it is so wide.
+    assert "as its last 5 runs tell" in found.sentence
     # A change that is larger than that is still told.
     worse = _among_others(later(30, 0.0135), tmp_path / "other")
     worse = worse.model_copy(update={"over_runs": runs[-1].over_runs})
