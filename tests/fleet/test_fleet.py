@@ -317,14 +317,13 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
             30,
         )
         assert float(count["value"][1]) >= result.latency.n  # type: ignore[index]
-        # Of calls of microseconds there are enough for a p99, which the boards show too.
+        # Of calls of microseconds there are enough for a p99, which the boards show too, unless
+        # something else had the CPU meanwhile.
         tiny = fleet.client().upload(save_torchscript(tmp_path / "tiny.pt"))
         small = request_for(
             tiny, "board-a", 2, inputs=[{"name": "x", "dtype": "float32", "shape": (1, 8)}]
         )
-        (fast,) = until_over(fleet, fleet.client().submit(small).job.id)
-        assert fast.latency is not None
-        assert fast.latency.p99 is not None
+        assert any(has_p99(fleet, small) for _ in range(5)), "five runs, none has a p99"
         again = request_for(SQUEEZENET, "board-a", 1)
         until_over(fleet, fleet.client().submit(again).job.id)
         (verdict,) = until(
@@ -338,6 +337,12 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
         # Every panel, variable and annotation of every board, of this very fleet.
         for board in boards().values():
             answered_by(url, board)
+
+
+def has_p99(fleet: FleetUnderTest, request: JobRequest) -> bool:
+    """Whether a run of the request, made now, has a p99."""
+    (result,) = until_over(fleet, fleet.client().submit(request).job.id)
+    return result.latency is not None and result.latency.p99 is not None
 
 
 def answered_by(url: str, board: dict[str, Any]) -> None:
