@@ -22,7 +22,7 @@ from pydantic import Field
 from profiler.base import Frozen
 from profiler.results.device import AcceleratorProcess, Environment, Preflight
 from profiler.results.energy import Energy, EnergyFigure, EnergyQuality, EnergyScope, Provenance
-from profiler.results.latency import Interval, Latency, OverRuns
+from profiler.results.latency import Experience, Interval, Latency, OverRuns
 from profiler.results.memory import Memory
 from profiler.results.model import InputInfo, ModelInfo
 from profiler.results.outcome import FailureKind, Flag, RunError, RunStatus
@@ -56,6 +56,7 @@ __all__ = [
     "EnergyQuality",
     "EnergyScope",
     "Environment",
+    "Experience",
     "FailureKind",
     "Flag",
     "InputInfo",

@@ -157,7 +157,12 @@ def _among_others(result: RunResult, cache_dir: Path) -> RunResult:
         return result.model_copy(update={"over_runs_reason": reason})
     configuration = run_history.configuration_of(result)
     past = run_history.past_runs(cache_dir, configuration)
-    found, reason_ = over_runs.over_runs(middle.value, [each.p50_seconds for each in past])
+    others = run_history.other_runs(cache_dir, configuration)
+    found, reason_ = over_runs.over_runs(
+        middle.value,
+        [each.p50_seconds for each in past],
+        [[each.p50_seconds for each in runs] for runs in others],
+    )
     try:
         this = run_history.Past(finished_at=result.finished_at, p50_seconds=middle.value)
         run_history.remember(cache_dir, configuration, this)
