@@ -76,6 +76,15 @@ def test_colours_are_named_so_that_each_theme_has_its_shade(uid: str) -> None:
     assert not re.search(r"#[0-9a-fA-F]{6}\b|rgba?\(", json.dumps(BOARDS[uid]))
 
 
+def test_where_there_are_exemplars_they_are_asked_for() -> None:
+    """On buckets, that is: a gauge has none, and those of counts have no place in a chart."""
+    for board in BOARDS.values():
+        for panel in panels(board):
+            for target in panel["targets"]:
+                assert target.get("exemplar", False) is ("_bucket" in target["expr"])
+    assert any(panel["type"] == "heatmap" for panel in panels(BOARDS[frame.LATENCY]))
+
+
 @every_board
 def test_variables_of_every_board(uid: str) -> None:
     names = [variable["name"] for variable in BOARDS[uid]["templating"]["list"]]

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from agents.cli.main import run
-from dashboards import shipped
+from dashboards import frame, shipped
 from tests.tools import need_root
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +120,11 @@ def test_grafana_finds_datasource_and_boards() -> None:
     assert datasource["url"] == "http://prometheus:9090"
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     assert datasource["jsonData"]["timeInterval"] == config["global"]["scrape_interval"]
+    # What `${coordinator}` is on the boards, a datasource has to be told.
+    (exemplars,) = datasource["jsonData"]["exemplarTraceIdDestinations"]
+    assert exemplars["name"] == "run_id"
+    assert exemplars["url"] == f"{frame.COORDINATOR_URL}/#/runs/$${{__value.raw}}"
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     (provider,) = provisioned("dashboards")["providers"]
     assert mounts("grafana")[provider["options"]["path"]] == "../dashboards/json"
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]

@@ -317,6 +317,8 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
             30,
         )
         assert float(count["value"][1]) >= result.latency.n  # type: ignore[index]
+        exemplars = until("the run behind a bucket", lambda: exemplars_of(url), 30)
+        assert result.run_id in exemplars
         # Of calls of microseconds there are enough for a p99, which the boards show too.
         tiny = fleet.client().upload(save_torchscript(tmp_path / "tiny.pt"))
         small = request_for(
@@ -327,6 +329,12 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
         assert fast.latency.p99 is not None
         again = request_for(SQUEEZENET, "board-a", 1)
         until_over(fleet, fleet.client().submit(again).job.id)
+        # A run has no hole in the device's readings: its sampler's are served meanwhile.
+        during_runs = (
+            "max_over_time((fleetmark_device_utilization_ratio and on (device) "
+            "(fleetmark_agent_busy == 1))[5m:1s])"
+        )
+        assert until("readings during runs", lambda: query(during_runs), 30)
         (verdict,) = until(
             "a verdict on the second run",
             lambda: query(f"fleetmark_run_verdict{{{labels.rpartition(',')[0]}}} == 1"),
@@ -338,6 +346,18 @@ def test_prometheus_finds_the_devices_and_the_stored_p50(
         # Every panel, variable and annotation of every board, of this very fleet.
         for board in boards().values():
             answered_by(url, board)
+
+
+def exemplars_of(url: str) -> set[str]:
+    """Runs that exemplars of the live histogram name."""
+    now = time.time()
+    asked = {
+        "query": "fleetmark_inference_latency_seconds_bucket",
+        "start": str(now - 600),
+        "end": str(now),
+    }
+    found = asking(url)("query_exemplars", asked)
+    return {each["labels"]["run_id"] for series in found for each in series["exemplars"]}
 
 
 def answered_by(url: str, board: dict[str, Any]) -> None:
