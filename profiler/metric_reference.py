@@ -85,9 +85,9 @@ it disturb the run: what is served then is what the run's own sampler read last.
 process that keeps off the model's CPUs where it can, writes that down once a second in memory,
 and nobody is woken for it. So the series have gaps only where a run is on the device and no sampler
 reads: while a model is converted, in the pass that measures memory, and where a job's
-`sample_hertz` is 0.
-After {stale} s without news a reading is not served any more. Power and load of a run are the
-newest of ten readings a second, and those of an idle device are of a second.
+`sample_hertz` is 0. While a run is on the device a reading is served for {stale} s at most without
+a newer one. Power and load of a run are the newest of ten readings a second; those of an idle
+device are of a second.
 
 Energy and seconds of throttling count on over a run. Where the hardware's counter may have wrapped
 unseen, what the samplers counted is all that is known: the count is then too low, never too high.

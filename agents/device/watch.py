@@ -66,6 +66,7 @@ class SensorWatch:
         self._reads: dict[str, _LastRead] = {}
         self._failed = Counter({source.name: 0 for source in sources})
         self._failed_in_runs: Counter[str] = Counter()
+        self._read_at = float("-inf")
         self._following = False
         self._channels = {c.key: c for source in sources for c in source.channels}
         self._energy = {
@@ -86,7 +87,7 @@ class SensorWatch:
             self.follow()
             self._following = False
         for source in self._sources:
-            start = self._clock()
+            start = self._read_at = self._clock()
             found = source.read()
             seconds = self._clock() - start
             with self._lock:
@@ -107,12 +108,16 @@ class SensorWatch:
                 self._flags[reading.channel].add(reading)
 
     def follow(self) -> None:
-        """What was read here is of the past: take what a run's sampler read, if it reads now."""
+        """Take what a run's sampler read, if it reads now. Until then what was read here stands
+        for a moment, as long as the sampler's last word does.
+        """
         self._following = True
         newest = self._newest()
+        fresh = self._clock() - STALE_SECONDS
         with self._lock:
-            self._last.clear()
-            self._reads.clear()
+            if self._read_at < fresh or (newest is not None and newest.seconds >= fresh):
+                self._last.clear()
+                self._reads.clear()
             if newest is None:
                 return
             for key, count in newest.counted.items():
@@ -122,7 +127,7 @@ class SensorWatch:
             self._failed_in_runs.update(
                 {name: n - self._failed_in_runs[name] for name, n in newest.failed.items()}
             )
-            if self._clock() - newest.seconds <= STALE_SECONDS:
+            if newest.seconds >= fresh:
                 for source in newest.sources:
                     self._take(source)
 

@@ -121,11 +121,12 @@ def test_failures_are_counted_and_a_failed_reading_takes_the_place_of_a_good_one
     assert values(watch) == {TEMPERATURE.key: None}
 
 
-def test_a_scrape_reads_nothing_and_a_busy_device_has_no_readings() -> None:
+def test_a_scrape_reads_nothing_and_of_a_busy_device_nothing_old_is_served() -> None:
     source = FakeSource(TEMPERATURE, ENERGY, THROTTLED)
     for channel, value in ((TEMPERATURE, 50.0), (ENERGY, 10.0), (THROTTLED, 2.0)):
         source.say(channel, value)
-    watch, state = SensorWatch([source]), AgentState()
+    now = [100.0]
+    watch, state = SensorWatch([source], clock=lambda: now[0]), AgentState()
     telemetry = Telemetry(state, VERSIONS, make_inventory(), watch)
     watch.read()
     idle = telemetry.snapshot()
@@ -133,6 +134,10 @@ def test_a_scrape_reads_nothing_and_a_busy_device_has_no_readings() -> None:
     assert [each.seconds for each in idle.throttled] == [2.0]
     assert not idle.busy
     state.busy = True
+    # A run begins: what was read a moment ago is not old.
+    now[0] += STALE_SECONDS - 0.1
+    assert telemetry.snapshot().readings == idle.readings
+    now[0] += 0.2
     busy = telemetry.snapshot()
     assert (busy.readings, busy.throttled, busy.busy) == ((), (), True)
     assert [each.failed for each in busy.sensors] == [None]
@@ -234,7 +239,6 @@ def test_nothing_is_read_while_a_run_is_on_the_device() -> None:
     thread.start()
     try:
         assert not source.read_once.wait(0.1)
-        assert values(watch) == {}
         idle.set()
         assert source.read_once.wait(10)
     finally:
@@ -309,7 +313,7 @@ def test_while_a_run_is_measured_its_sampler_is_believed() -> None:
     watch.read()
     state.busy = True
     # It has not begun.
-    assert telemetry.snapshot().readings == ()
+    assert values(watch) == {TEMPERATURE.key: 50.0}
     samplers.write(101.0, reading(TEMPERATURE, 100.9, 71.0), reading(THROTTLED, 100.9, 3.0))
     snapshot = telemetry.snapshot()
     assert {r.channel: r.value for r in snapshot.readings} == {
