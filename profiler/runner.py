@@ -130,7 +130,7 @@ class Runner:
         hertz = request.spec.sample_hertz
         live = LiveState() if hertz and request.spec.scenario is Scenario.SUSTAINED else None
         watch = Judge(live) if live is not None else None
-        sampler = _sampler(request, hertz, watch) if hertz else None
+        sampler = _sampler(request, hertz, watch, request.newest_path) if hertz else None
         try:
             report = self._in_fresh_process(command, live)
         finally:
@@ -194,7 +194,12 @@ class Runner:
         return ResultEvent(result=summarise(command, version))
 
 
-def _sampler(request: WorkerRequest, hertz: float, watch: Judge | None = None) -> Sampler:
+def _sampler(
+    request: WorkerRequest,
+    hertz: float,
+    watch: Judge | None = None,
+    newest: Path | None = None,
+) -> Sampler:
     return Sampler.start(
         hertz=hertz,
         only=request.sensors.only,
@@ -202,6 +207,7 @@ def _sampler(request: WorkerRequest, hertz: float, watch: Judge | None = None) -
         workload_cpus=os.sched_getaffinity(0),
         root=Site.at(HERE, request.sensors.meters),
         watch=watch,
+        newest=newest,
     )
 
 

@@ -27,6 +27,7 @@ from profiler.process import die_with_parent
 from profiler.sensors.cpus import move
 from profiler.sensors.discover import open_entry
 from profiler.sensors.discover import select as select_sources
+from profiler.sensors.newest import NewestWriter
 from profiler.sensors.rates import NEVER_BLOCK
 from profiler.sensors.recorder import decode, encode
 from profiler.sensors.sampling import Opener, Sampling, Watch
@@ -66,6 +67,7 @@ class Sampler:
         workload_cpus: Collection[int] = (),
         root: Path | Site = HERE,
         watch: Watch | None = None,
+        newest: Path | None = None,
     ) -> Sampler:
         """Fork the sampler and return at once. To be called while this process has one thread.
 
@@ -76,6 +78,7 @@ class Sampler:
                 machine has more than two CPUs and leaves it others; empty when not known.
             root: of the filesystem that the sources read, or all that they are opened with.
             watch: is shown the readings while they come, in the sampler's process.
+            newest: a ``NewestFile``, to which the sampler writes once a second what it read last.
 
         Raises:
             InputError: ``hertz`` is out of range, or a source's name is unknown.
@@ -86,7 +89,9 @@ class Sampler:
                 "sample_hertz", hertz, "is no rate", f"Give one above 0, up to {MAX_HERTZ:g}."
             )
         select_sources(only)
-        return cls.fork(lambda result: _sample(root, only, hertz, workload_cpus, watch, result))
+        return cls.fork(
+            lambda result: _sample(root, only, hertz, workload_cpus, watch, newest, result)
+        )
 
     @classmethod
     def fork(cls, body: Body) -> Sampler:
@@ -230,6 +235,7 @@ def _sample(
     hertz: float,
     workload_cpus: Collection[int],
     watch: Watch | None,
+    newest: Path | None,
     result: int,
 ) -> bytes:
     # Here no tick waits for a source that is slow to ask.
@@ -238,7 +244,7 @@ def _sample(
         Opener(entry.name, partial(open_entry, entry, site), entry.name not in NEVER_BLOCK)
         for entry in select_sources(only)
     ]
-    return sample(openers, hertz, workload_cpus, watch, result)
+    return sample(openers, hertz, workload_cpus, watch, result, newest)
 
 
 def sample(
@@ -247,10 +253,12 @@ def sample(
     workload_cpus: Collection[int],
     watch: Watch | None,
     result: int,
+    newest: Path | None = None,
 ) -> bytes:
     """A ``Body``: sample until the parent asks for the recording, which is returned."""
     place = move(workload_cpus)
-    sampling = Sampling(openers, hertz, watch=watch)
+    writer = NewestWriter.open(newest) if newest is not None else None
+    sampling = Sampling(openers, hertz, watch=watch, newest=writer)
     sampling.run(_asked_to_stop, lambda: _write(result, _READY))
     return encode(sampling.recorders, sampling.absent, sampling.report(place))
 
