@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { bytes, change, joules, number, plural, stub, unitsOf, withInterval, words } from "./format.js";
-import { crumbs, deviceLink, empty, flagList, pathWith, resultTable, runLink, section, table, when } from "./parts.js";
+import { crumbs, deviceLink, empty, ended, flagList, pathWith, resultTable, runLink, section, table, when } from "./parts.js";
 import { COLOURS, colour, legend } from "./charts.js";
 import { whiskers } from "./charts_run.js";
 import { scatter } from "./charts_fleet.js";
@@ -43,7 +43,7 @@ function drawSecond({ first, others: page }, params) {
     runs.length > 0
       ? h("section", { class: "card wide" }, table("Runs to compare with", ["Run", "Device", "Runtime", "#Batch", "#p50", "#Ended", ""],
         runs.map((run) => ({ key: run.run_id, cells: [run.model, h("span", { class: "name" }, run.device), run.runtime, `${run.batch_size}`,
-          run.p50 === null ? "—" : withInterval({ value: run.p50, low: run.p50_low, high: run.p50_high }).value, when(run.finished_at),
+          run.p50 === null ? "—" : withInterval({ value: run.p50, low: run.p50_low, high: run.p50_high }).value, ended(run),
           h("a", { href: pathWith("compare", { baseline: params.baseline, candidate: run.run_id }),
             "aria-label": `Compare with ${run.model} on ${run.device}` }, "compare")] }))))
       : h("p", { class: "empty card" }, "There is no other run to compare it with."),
@@ -105,7 +105,7 @@ function sideBySide(old, now) {
     row("Peak memory", (run) => run.memory?.peak_rss_bytes, bytes),
     row("Energy per item", (run) => run.energy?.headline.joules_per_item, joules),
     row("Model file", (run) => run.model_info.size_bytes, bytes),
-    both("Ended", (run) => when(run.finished_at)),
+    both("Ended, by its clock", (run) => when(run.finished_at)),
   ];
 }
 
