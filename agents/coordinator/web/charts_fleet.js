@@ -60,10 +60,10 @@ export function historyChart(series) {
 }
 
 const STEPS = [60e3, 5 * 60e3, 15 * 60e3, 3600e3, 3 * 3600e3, 6 * 3600e3, 12 * 3600e3, 86400e3,
-  2 * 86400e3, 7 * 86400e3, 14 * 86400e3, 30 * 86400e3, 90 * 86400e3, 365 * 86400e3];
+  2 * 86400e3, 3 * 86400e3, 7 * 86400e3, 14 * 86400e3, 30 * 86400e3, 90 * 86400e3, 365 * 86400e3];
 
 function timeTicks(first, last, n) {
-  const step = STEPS.find((each) => (last - first) / each <= n) ?? STEPS[STEPS.length - 1];
+  const step = STEPS.find((each) => (last - first) / each <= Math.max(3.7, n)) ?? STEPS[STEPS.length - 1];
   const shift = new Date(first).getTimezoneOffset() * 60e3;
   const found = [];
   for (let t = Math.ceil((first - shift) / step) * step + shift; t <= last; t += step) found.push(t);
@@ -108,15 +108,20 @@ export function scatter(points, { label, units, groups }) {
     [...best, ...points.filter((point) => points.length <= 40 && !best.includes(point))].map((point) => {
       const [x, y] = [across(point.x), up(point.y)];
       const said = point.name.length > LONGEST ? `${point.name.slice(0, LONGEST - 1)}…` : point.name;
-      const wide = said.length * 6.6;
-      const end = x + wide + 12 > box.right;
-      const place = { left: end ? x - wide - 9 : x + 9, top: y - 16 };
-      const free = !taken.some((other) => Math.abs(other.top - place.top) < 14 && place.left < other.left + other.wide && other.left < place.left + wide);
-      if (!free || place.left < box.left) return null;
-      taken = [...taken, { ...place, wide }];
-      return g("text", { class: best.includes(point) ? "row" : "tick", x: end ? x - 9 : x + 9, y: y - 6, "text-anchor": end ? "end" : "start" }, said);
+      const wide = said.length * 6.9;
+      // To the right of its point or, where something else is there, to the left, or under it.
+      const place = [[x + 9, y - 6], [x - wide - 9, y - 6], [x + 9, y + 15], [x - wide - 9, y + 15]]
+        .map(([left, base]) => ({ left, base, right: left + wide }))
+        .find((each) => each.left >= box.left && each.right <= box.right && each.base < box.bottom && !taken.some((other) => covers(each, other))
+          && !points.some((other) => other !== point && isIn(each, across(other.x), up(other.y))));
+      if (!place) return null;
+      taken = [...taken, place];
+      return g("text", { class: best.includes(point) ? "row" : "tick", x: place.left, y: place.base }, said);
     }));
 }
+
+const covers = (one, other) => Math.abs(one.base - other.base) < 14 && one.left < other.right && other.left < one.right;
+const isIn = (place, x, y) => x > place.left - 5 && x < place.right + 5 && y > place.base - 16 && y < place.base + 7;
 
 /** Readings of the last minutes. `lines`: `{label, points: [[milliseconds, value]]}`. */
 export function liveChart(name, title, lines, minutes) {

@@ -19,7 +19,7 @@ export const when = (iso) =>
 /** When a run ended, and that its device's clock says otherwise. */
 export const ended = (run) => {
   const wrong = clockWords(run.clock_offset_seconds);
-  return wrong === null ? when(run.finished_at) : [when(endOf(run)), h("small", { class: "warned" }, wrong)];
+  return wrong === null ? when(run.finished_at) : [when(endOf(run)), h("small", { class: "wrong" }, wrong)];
 };
 
 // Broken between words only: a line that ends in `--` is no option.

@@ -74,8 +74,8 @@ function draw({ view, runs }) {
 /** By its latest result: an earlier one tells of a clock that may have been set since. */
 function clockNote(latest) {
   const wrong = clockWords(latest?.clock_offset_seconds);
-  return wrong && h("p", { class: "reason" }, `By its latest result ${wrong} of the coordinator's, or more. `,
-    "Latencies do not rest on it; when things ended is told by the coordinator's clock. Let NTP set it, with ",
+  return wrong && h("p", { class: "reason" }, `The clock is wrong: by the latest result ${wrong}, or more. `,
+    "Latencies do not rest on it, and when runs ended is told by the coordinator's clock. NTP sets it right: ",
     h("code", {}, "timedatectl set-ntp true"), ".");
 }
 

@@ -37,11 +37,11 @@ export const history = {
 };
 
 function changesOf(points) {
-  const changes = points.filter(isChange).reverse();
+  const changes = points.filter(isChange).sort((one, other) => other.run.seq - one.run.seq);
   const judged = points.filter(({ verdict }) => verdict !== null).length;
   const none = judged === 0
     ? "No verdict is kept on any of these runs: the first run of a configuration has none to be compared with."
-    : "No run differs from its baseline by more than 1 % with certainty.";
+    : "No run is slower or faster than its baseline with certainty.";
   return h("section", { "data-key": "changes" }, h("h2", {}, "Changes"),
     changes.length === 0 ? h("p", { class: "card" }, none)
       : h("div", { class: "card wide" }, table("Changes", ["Run", "Configuration", "Verdict", "#p50", "#Change", "#Ended", ""],
