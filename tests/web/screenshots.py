@@ -114,8 +114,12 @@ def _open(page: Page, world: World, to: str) -> None:
 
 def _take(page: Page, path: Path) -> None:
     tall = page.evaluate("document.documentElement.scrollHeight")
-    clip = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": min(tall, TALLEST)}
-    page.screenshot(path=path, full_page=True, clip=clip)
+    wide = page.evaluate("window.innerWidth")
+    page.screenshot(
+        path=path,
+        full_page=True,
+        clip={"x": 0, "y": 0, "width": wide, "height": min(tall, TALLEST)},
+    )
     print(path)
 
 

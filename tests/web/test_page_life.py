@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from agents.coordinator.auth import Role
 from agents.secretfile import write_private
@@ -122,7 +122,12 @@ def test_a_job_is_cancelled_by_keyboard_after_a_question(page: Page, nothing: Wo
     (run,) = world.job("resnet18", ["pi5-a"])
     main = visit(page, world, "/jobs")
     asked: list[str] = []
-    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+
+    def answer(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.accept()
+
+    page.on("dialog", answer)
     main.get_by_role("button", name="Cancel the job resnet18").focus()
     page.keyboard.press("Enter")
     shows(main, "1 cancelled")

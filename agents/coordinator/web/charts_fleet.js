@@ -123,19 +123,24 @@ export function scatter(points, { label, units, groups }) {
 const covers = (one, other) => Math.abs(one.base - other.base) < 14 && one.left < other.right && other.left < one.right;
 const isIn = (place, x, y) => x > place.left - 5 && x < place.right + 5 && y > place.base - 16 && y < place.base + 7;
 
+// Seconds that a live chart shows, and from mark to mark: as little as holds all of its readings.
+const SPANS = [[30, 10], [60, 20], [120, 30], [300, 60]];
+
 /** Readings of the last minutes. `lines`: `{label, points: [[milliseconds, value]]}`. */
-export function liveChart(name, title, lines, minutes) {
+export function liveChart(name, title, lines) {
   const width = chartWidth(0.5);
   const height = 150;
   const box = boxOf(width, height, { bottom: 24 });
-  const now = Math.max(...lines.flatMap((each) => each.points.map(([at]) => at)));
-  const across = Object.assign(linear(-60 * minutes, 0, box.left, box.right),
-    { ticks: () => Array.from({ length: minutes + 1 }, (_, i) => -60 * i) });
+  const times = lines.flatMap((each) => each.points.map(([at]) => at));
+  const [first, now] = [Math.min(...times), Math.max(...times)];
+  const [span, step] = SPANS.find(([each]) => (now - first) / 1000 <= each) ?? SPANS[SPANS.length - 1];
+  const across = Object.assign(linear(-span, 0, box.left, box.right),
+    { ticks: () => Array.from({ length: span / step + 1 }, (_, i) => -step * i) });
   const up = linear(...roomy(lines.flatMap((each) => each.points.map(([, value]) => value)), { zero: name.endsWith("ratio") }), box.bottom, box.top);
   const at = ([time, value]) => [across((time - now) / 1000), up(value)];
   return frame({ id: `live-${name}`, title, description: lines.map((each) => `${each.label} ${quantity(each.points.at(-1)[1], unitsOf(name))}`).join(", "),
     width, height, box, across, up, units: unitsOf(name), labelUp: title,
-    textAcross: (value) => (value === 0 ? "now" : `−${-value / 60} min`),
+    textAcross: (value) => (value === 0 ? "now" : value % 60 === 0 ? `−${-value / 60} min` : `−${-value} s`),
     hover: lines.flatMap((each) => each.points.map((point) => ({ x: at(point)[0], y: at(point)[1],
       text: [quantity(point[1], unitsOf(name)), each.label] }))) },
     lines.map((each, index) => [

@@ -110,7 +110,7 @@ function telemetry({ readings, readings_reason: reason, device: { name } }) {
       const every = [...kept.get(what)].map(([label, points]) => ({ label, points }));
       const lines = every.slice(0, LINES);
       return h("figure", { "data-key": what },
-        liveChart(what, title(what), lines, MINUTES),
+        liveChart(what, title(what), lines),
         legend(lines.map((line, index) => ({ mark: colour(index),
           name: `${line.label || "device"} ${quantity(line.points.at(-1)[1], unitsOf(what))}` }))),
         every.length > LINES && h("p", { class: "muted small" }, `${every.length - LINES} further lines are not drawn.`));
