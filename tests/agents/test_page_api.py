@@ -91,7 +91,11 @@ def test_a_history(http: httpx.Client) -> None:
     params = {"device": "pi5-a", "model": "resnet18"}
     found = History.model_validate_json(http.get("/api/v1/page/history", params=params).content)
     (series,) = found.series
-    assert [point.verdict for point in series.points] == [None, "slower"]
+    first, second = series.points
+    assert first.verdict is None
+    assert second.verdict is not None
+    assert second.verdict.verdict == "slower"
+    assert second.verdict.baseline_run_id == first.run.run_id
 
 
 def test_devices_by_label_and_their_states(world: World, http: httpx.Client) -> None:
