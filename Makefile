@@ -48,6 +48,8 @@ unit: $(VENV)/ready-for-tests
 
 $(VENV)/ready-for-bench: $(VENV)/ready-for-tests
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PINS) -e '.[all,dev,bench]'
+	@# zeus brings it; without AMD's library its import fails in a way that Ray does not expect.
+	@$(BIN)/python -m pip uninstall --quiet --yes amdsmi
 	@touch $@
 
 bench: $(VENV)/ready-for-bench

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import shutil
@@ -149,6 +150,19 @@ def _ray() -> Check:
             found="not installed: this machine can measure alone, but not join a fleet",
             remedy="pip install 'fleetmark[agent]'",
         )
+    # Ray looks for AMD's accelerators at its start and expects nothing but an ImportError.
+    if importlib.util.find_spec("amdsmi") is not None:
+        try:
+            importlib.import_module("amdsmi")
+        except ImportError:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever it is, Ray falls over it
+            return Check(
+                name="Ray",
+                verdict=Verdict.PROBLEM,
+                found=f"cannot start: the package amdsmi does not find its library ({error!r})",
+                remedy="pip uninstall amdsmi, or install AMD's driver; zeus brings that package",
+            )
     return Check(name="Ray", verdict=Verdict.OK, found="installed")
 
 

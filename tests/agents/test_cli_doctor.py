@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -289,3 +290,23 @@ def test_without_root_the_command_is_named(
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert run(["doctor", "--tune", "governor"]) == 2
     assert "echo performance | sudo tee /sys/devices/system/cpu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict"),
+    [
+        ("libraries = {}\nlibraries['libamd_smi.so']", "problem"),
+        ("raise ImportError('no driver')", "ok"),
+        ("", "ok"),
+    ],
+)
+def test_a_package_that_ray_falls_over_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, verdict: str
+) -> None:
+    (tmp_path / "amdsmi.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "amdsmi", raising=False)
+    found = checks._ray()
+    monkeypatch.delitem(sys.modules, "amdsmi", raising=False)
+    assert found.verdict == verdict
+    assert ("pip uninstall amdsmi" in (found.remedy or "")) == (verdict == "problem")
