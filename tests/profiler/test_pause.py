@@ -15,7 +15,6 @@ import pytest
 
 from profiler.overhead.pause import Paused
 
-
 # Until a test gives up. It asserts nothing: a machine that others use may take long for anything.
 PATIENCE_SECONDS = 120
 
