@@ -46,6 +46,8 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DeviceAgent:
         metrics_address="127.0.0.1",
         metrics_port=9400,
         metrics_token_sha256="0" * 64,
+        # Long enough for the next run of a test, and the worker goes soon after the last.
+        keep_warm_seconds=0.5,
     )
     path = tmp_path / "agent.json"
     path.write_text(config.model_dump_json(), encoding="utf-8")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from profiler.autocorrelation import (
     Correlation,
@@ -144,6 +145,30 @@ def test_a_short_window_of_a_long_series_takes_no_transform(
     assert lengths == []
     of_percentile(AR_095.make(rng, 100_000).values, 0.5)
     assert 0 < max(lengths) <= 1024
+
+
+def test_calls_of_microseconds_tell_no_more_than_the_speeds_that_the_device_had_meanwhile() -> None:
+    """A quarter of a million calls in a second, and the clock wanders within a hundredth of it.
+
+    The effective number is small, and right: the indicator of the median of two Gaussian parts, a
+    share of whose variance is an AR(1), has the autocorrelation (2/pi) asin(share phi^k) (Sheppard
+    1899, "On the application of the theory of error to cases of normal distribution and normal
+    correlation").
+    """
+    n, phi, wander, noise = 60_000, math.exp(-1 / 2000), 0.015, 0.02
+    share = wander**2 / (wander**2 + noise**2)
+    truth = 1 + 4 / math.pi * float(np.arcsin(share * phi ** np.arange(1.0, n)).sum())
+    assert n / truth < 100
+    rng = np.random.default_rng(8)
+    found = []
+    for _ in range(40):
+        steps = rng.standard_normal(n) * math.sqrt(1 - phi**2)
+        steps[0] = rng.standard_normal()
+        speed = wander * lfilter([1.0], [1.0, -phi], steps)
+        latencies = 4.4e-6 * np.exp(speed + noise * rng.standard_normal(n))
+        found.append(of_percentile(np.round(latencies, 9), 0.5).time)
+    # Of estimates that are as uncertain as this, the middle; 1 would be "all are independent".
+    assert np.median(found) == pytest.approx(truth, rel=0.4)
 
 
 @given(

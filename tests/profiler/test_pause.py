@@ -15,6 +15,9 @@ import pytest
 
 from profiler.overhead.pause import Paused
 
+# Until a test gives up. It asserts nothing: a machine that others use may take long for anything.
+PATIENCE_SECONDS = 120
+
 
 @pytest.fixture
 def subject() -> Iterator[psutil.Process]:
@@ -25,7 +28,7 @@ def subject() -> Iterator[psutil.Process]:
 
 
 def until(process: psutil.Process, *, stopped: bool) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (process.status() == psutil.STATUS_STOPPED) is not stopped:
         assert time.monotonic() < deadline, process.status()
         time.sleep(0.005)
@@ -58,7 +61,7 @@ def test_kill_9_of_the_holder_lets_it_go(subject: psutil.Process, tmp_path: Path
         "    time.sleep(60)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not ready.exists():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -77,7 +80,12 @@ def test_one_that_has_ended_is_left_out() -> None:
 
 
 def test_no_guard_is_left_behind(subject: psutil.Process) -> None:
-    before = len(psutil.Process().children())
+    # By their ids: one that another test left may end meanwhile.
+    before = children()
     with Paused([subject.pid]):
-        assert len(psutil.Process().children()) == before + 1
-    assert len(psutil.Process().children()) == before
+        (guard,) = children() - before
+    assert guard not in children()
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children()}
