@@ -31,7 +31,7 @@ from profiler.result import (
 )
 from profiler.samples import FILE_NAME, Recording
 from profiler.scenario_figures import figures
-from profiler.sensors import trace_file
+from profiler.sensors import health, trace_file
 from profiler.sensors.trace import Trace
 from profiler.spec import ArtifactRef, RunSpec, Scenario
 from profiler.timed_part import served_path
@@ -59,7 +59,9 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     reports = [each.report for each in command.repeated]
     facts = reports[0].facts
     traces = _traces(request.work_dir, spec)
-    trace = trace_file.join(traces) if traces else None
+    trace = None
+    if traces:
+        trace = trace_file.listened(trace_file.join(traces), command.prepared.rhythms)
     recording = _collect(request.work_dir, spec.repetitions, traces)
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     on_device, device_reason = _on_device(recording, spec, facts.accelerator)
@@ -281,6 +283,7 @@ def _run_flags(
         flags.busy_device(others / sum(r.seconds for r in command.repeated)),
         flags.cpu_fallback(fallback) if fallback else None,
         flags.sampler_lost(lost) if lost else None,
+        flags.sensor_failed(health.troubles(trace)) if trace else None,
         flags.memory_pass_failed(reason) if reason else None,
     ]
 

@@ -16,6 +16,7 @@ from profiler.comparing.comparable import FIELDS
 from profiler.comparing.comparison import Basis, Comparison
 from profiler.errors import InputError
 from profiler.result import RunResult
+from profiler.sensors.configured import sensor_setup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +80,8 @@ def compare(
     ] = None,
     threads: Annotated[str | None, typer.Option(help="For two models.")] = None,
     batch_size: Annotated[str, typer.Option(help="For two models.")] = "1",
+    sensor: arguments.Sensors = None,
+    meters: arguments.Meters = None,
     coordinator: arguments.Url = None,
     token_file: arguments.TokenFile = None,
     as_json: arguments.AsJson = False,
@@ -116,7 +119,8 @@ def compare(
     limit = _margin(margin)
     models = [live.is_model(text) for text in (baseline, candidate)]
     if all(models):
-        asked = live.Live(rounds, max_time, runtime, threads, batch_size)
+        setup = sensor_setup(sensor, meters)
+        asked = live.Live(rounds, max_time, runtime, threads, batch_size, setup)
         live.compare_live(baseline, candidate, limit, asked, as_json=as_json)
         return
     if any(models):

@@ -15,6 +15,7 @@ from profiler.errors import InputError
 from profiler.events import ProgressEvent
 from profiler.result import RunResult
 from profiler.runtimes.table import default_runtime
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import Library, RunSpec, Runtime
 
 LEAST_ROUNDS = 4
@@ -29,6 +30,7 @@ class Live(NamedTuple):
     runtime: str | None
     threads: str | None
     batch_size: str
+    sensors: SensorSetup = SensorSetup()
 
 
 class LiveReport(Frozen):
@@ -76,6 +78,7 @@ def compare_live(
             names=Names(baseline=labels[0], candidate=labels[1]),
             margin=margin,
             on_progress=progress,
+            sensors=asked.sensors,
         )
     if as_json:
         show.json_out(LiveReport(comparison=found.comparison, runs=found.results))

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 
 from agents.cli import arguments, connection, measurement, options, show
 from agents.cli.progress import Bars, describe
-from agents.cli.sensors import setup_of
 from agents.messages import RunList
 from profiler import units
 from profiler.events import ProgressEvent
 from profiler.result import FailureKind, KnobName, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available, default_runtime
+from profiler.sensors.configured import sensor_setup
 from profiler.spec import Precision, RunSpec, Runtime
 
 
@@ -70,7 +70,7 @@ def run(
     from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
     from profiler.local_run import measure_all_here
 
-    devices_own = setup_of(sensor, meters)
+    devices_own = sensor_setup(sensor, meters)
     ref, path = options.model(model, seed)
     pattern = measurement.scenario_of(scenario)
     effort = measurement.effort(repetitions, max_time, pattern, quick=quick)

@@ -16,6 +16,7 @@ from profiler.errors import InputError
 from profiler.events import ProgressEvent, WorkerRequest
 from profiler.overhead.plan import OverheadPlan, Subject
 from profiler.result import Interval, Overhead, OverheadFigure
+from profiler.sensors.configured import sensor_setup
 from profiler.spec import RunSpec, Runtime
 
 # Small enough to be disturbed, and what users of boards run.
@@ -35,6 +36,8 @@ def overhead(
         Path | None,
         typer.Option(help="Also a sampler of this recorded tree of /proc and /sys; not kept."),
     ] = None,
+    sensor: arguments.Sensors = None,
+    meters: arguments.Meters = None,
     seed: arguments.Seed = 0,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -61,6 +64,7 @@ def overhead(
         raise InputError("rounds", rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")
     if root is not None and not root.is_dir():
         raise InputError("root", root, "is no folder", "Give one that holds proc/ and sys/")
+    setup = sensor_setup(sensor, meters)
     ref, path = options.model(model, seed)
     spec = options.build(
         RunSpec,
@@ -92,6 +96,7 @@ def overhead(
             model_path=path,
             cache_dir=connection.cache_dir(),
             work_dir=Path(work),
+            sensors=setup,
         )
 
         def progress(event: ProgressEvent) -> None:

@@ -14,7 +14,7 @@ from profiler.energy.counter import counter_energy, counter_period, uneven_ticks
 from profiler.energy.idle import IdlePower, IdleSpan, Side, idle_power
 from profiler.energy.polled import polled_period, power_energy, uneven_looks
 from profiler.energy.window import Missing, Window, WindowEnergy
-from profiler.result import EnergyFigure, EnergyQuality, Interval, Provenance
+from profiler.result import EnergyFigure, EnergyQuality, Interval, PeriodBasis, Provenance
 from profiler.sensors.base import Channel, Quantity
 from profiler.sensors.trace import Series, Trace
 
@@ -112,6 +112,13 @@ def period_of(series: Series) -> float:
     return counter_period(series) if counted else polled_period(series)
 
 
+def _basis(series: Series) -> PeriodBasis:
+    channel = series.channel
+    if period_of(series) != channel.update_period_seconds:
+        return PeriodBasis.OBSERVED
+    return channel.period_basis or PeriodBasis.NOMINAL
+
+
 def _uneven(series: Series, windows: Sequence[Window]) -> float:
     """How unevenly the sensor's looks lie over the course of a call, in all windows together."""
     if series.channel.quantity is Quantity.ENERGY:
@@ -154,6 +161,8 @@ def _figure(
             scope=channel.scope,
             quality=_quality(channel),
             update_period_seconds=period_of(series),
+            update_period_basis=_basis(series),
+            update_period_reason=channel.period_reason,
             uncertainty=uncertainty,
         ),
         window_seconds=seconds,

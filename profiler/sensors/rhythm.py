@@ -1,0 +1,192 @@
+"""How often a sensor really has a new value, measured by asking it faster than that.
+
+Data sheets and drivers state a period; cards of one family differ from it, and what a window's
+edges cost hangs on it. So every source of energy is watched for a moment before a run: each change
+of a value lies between two readings, and the changes of a sensor that is regular lie on a beat.
+What cannot be seen (a value that stays, or is new at every reading) is said, and the nominal period
+stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler.base import Frozen
+from profiler.result import PeriodBasis
+from profiler.sensors.base import Channel, Quantity, Reading, Source
+from profiler.units import seconds as in_words
+
+Floats = NDArray[np.float64]
+
+METERED = frozenset({Quantity.POWER, Quantity.ENERGY})
+# Seven updates of NVML's 100 ms, with some to spare.
+LISTEN_SECONDS = 1.0
+# A value has to change this often before its rhythm can be told, and no more than ``_ENOUGH``.
+_FEWEST_CHANGES, _ENOUGH_CHANGES = 4, 7
+# First as fast as it goes, for counters of a millisecond; then with pauses, for the others.
+_BURST_SECONDS, _BURST_READS, _PAUSE_SECONDS = 0.05, 2000, 0.001
+# Below so many readings to a change the readings' own rhythm is what one sees.
+_READINGS_A_CHANGE = 2.5
+# Further off the beat, in periods, it is none.
+_IRREGULAR = 0.25
+# Of the steps from change to change, the shortest this share are of one period.
+_USUAL, _SINGLE = 0.5, 0.25
+# So few updates do not show the whole of what jitter there is.
+_UNSEEN = 2.0
+# Periods that are tried.
+_BEATS = 101
+
+
+class Rhythm(Frozen):
+    """What was seen of one channel.
+
+    Attributes:
+        channel: its key.
+        seconds: from one new value to the next; ``None``: not seen, for ``reason``.
+        jitter_seconds: by how much a new value came off the beat, at most; ``None``: there is no
+            beat, and ``seconds`` is the longest time from one new value to the next.
+    """
+
+    channel: str
+    seconds: float | None
+    jitter_seconds: float | None = None
+    reason: str | None = None
+
+
+def listen(
+    source: Source,
+    *,
+    clock: Callable[[], float],
+    pause: Callable[[float], None],
+    most_seconds: float = LISTEN_SECONDS,
+) -> tuple[Rhythm, ...]:
+    """Watch a source's power and energy until their rhythm is told; nothing else is read.
+
+    Args:
+        source: open.
+        clock: seconds, monotonic.
+        pause: waits for so many seconds.
+        most_seconds: at most so long.
+    """
+    channels = [channel for channel in source.channels if channel.quantity in METERED]
+    slow = {c.key: reason for c in channels if (reason := _too_slow(c, most_seconds))}
+    watched = _Watched([channel for channel in channels if channel.key not in slow])
+    begin, reads = clock(), 0
+    while not watched.enough and clock() < begin + most_seconds:
+        watched.add(source.read(METERED))
+        reads += 1
+        if reads > _BURST_READS or clock() > begin + _BURST_SECONDS:
+            pause(_PAUSE_SECONDS)
+    return tuple(
+        Rhythm(channel=channel.key, seconds=None, reason=slow[channel.key])
+        if channel.key in slow
+        else rhythm_of(channel, watched.readings[channel.key])
+        for channel in channels
+    )
+
+
+def _too_slow(channel: Channel, seconds: float) -> str | None:
+    period = channel.update_period_seconds
+    if period is None or period * (_FEWEST_CHANGES + 2) <= seconds:
+        return None
+    return f"a new value every {in_words(period)} is too seldom to be watched for"
+
+
+class _Watched:
+    """Readings by channel, and whether each has changed often enough."""
+
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self.readings: dict[str, list[Reading]] = {channel.key: [] for channel in channels}
+        self._left = dict.fromkeys(self.readings, _ENOUGH_CHANGES)
+
+    @property
+    def enough(self) -> bool:
+        return all(left <= 0 for left in self._left.values())
+
+    def add(self, readings: Sequence[Reading]) -> None:
+        for reading in readings:
+            seen = self.readings.get(reading.channel)
+            if seen is None or reading.value is None:
+                continue
+            if seen and seen[-1].seconds >= reading.seconds:
+                # A source that is asked now and then gives its last answer again.
+                continue
+            if seen and seen[-1].value != reading.value:
+                self._left[reading.channel] -= 1
+            seen.append(reading)
+
+
+def rhythm_of(channel: Channel, readings: Sequence[Reading]) -> Rhythm:
+    """The rhythm in readings of one channel.
+
+    Args:
+        channel: power may stay because it is the same anew; what a counter counts never stays.
+        readings: rising in time; failed ones are left out.
+    """
+    key = channel.key
+    read = [reading for reading in readings if reading.value is not None]
+    seconds = np.array([reading.seconds for reading in read])
+    values = np.array([reading.value for reading in read], dtype=np.float64)
+    moved = np.flatnonzero(np.diff(values) != 0) + 1
+    if len(moved) <= _FEWEST_CHANGES:
+        watched = float(seconds[-1] - seconds[0]) if len(seconds) > 1 else 0.0
+        reason = f"its value changed {len(moved)} times in the {watched:.2g} s that it was watched"
+        return Rhythm(channel=key, seconds=None, reason=reason)
+    latest = seconds[moved]
+    steps = np.diff(latest)
+    # Of equal values in a row one sees the last change only: a step is one or more periods.
+    usual = _USUAL if channel.quantity is Quantity.ENERGY else _SINGLE
+    single = float(np.quantile(steps, usual, method="lower"))
+    counts = np.maximum(1.0, np.round(steps / single))
+    spacing = float(np.median(np.diff(seconds)))
+    if float(steps.sum() / counts.sum()) < _READINGS_A_CHANGE * spacing:
+        reason = f"it had a new value at nearly every reading, {in_words(spacing)} apart"
+        return Rhythm(channel=key, seconds=None, reason=reason)
+    period, jitter = _beat(latest, latest - seconds[moved - 1], np.cumsum([0.0, *counts]))
+    if jitter > _IRREGULAR * period:
+        return Rhythm(channel=key, seconds=float(np.max(steps)))
+    return Rhythm(channel=key, seconds=period, jitter_seconds=_UNSEEN * jitter)
+
+
+def _beat(latest: Floats, gaps: Floats, counts: Floats) -> tuple[float, float]:
+    """The period whose beat the changes fit best, and by how much they are off it.
+
+    Args:
+        latest: the readings that found a change, each of which lies in the gap before.
+        gaps: the length of each.
+        counts: periods since the first.
+    """
+    usual = (latest[-1] - latest[0]) / counts[-1]
+    about = (gaps[0] + gaps[-1]) / counts[-1]
+    periods = np.linspace(usual - about, usual + about, _BEATS)[:, None]
+    since = latest - counts * periods
+    # All changes lie on one beat if some first moment is in every gap.
+    off = np.max(since - gaps, axis=1) - np.min(since, axis=1)
+    best = int(np.argmin(off))
+    return float(periods[best, 0]), max(0.0, float(off[best]) / 2)
+
+
+def with_rhythm(channel: Channel, rhythm: Rhythm | None) -> Channel:
+    """The channel with the period that was measured, or with why the nominal one stands."""
+    if rhythm is None:
+        return channel
+    if rhythm.seconds is None:
+        return channel.model_copy(
+            update={"period_basis": PeriodBasis.NOMINAL, "period_reason": rhythm.reason}
+        )
+    return channel.model_copy(
+        update={
+            "update_period_seconds": rhythm.seconds,
+            "period_basis": PeriodBasis.MEASURED,
+            "jitter_seconds": rhythm.jitter_seconds,
+        }
+    )
+
+
+def with_rhythms(channels: Sequence[Channel], rhythms: Sequence[Rhythm]) -> list[Channel]:
+    """``with_rhythm`` for each."""
+    by_key = {rhythm.channel: rhythm for rhythm in rhythms}
+    return [with_rhythm(channel, by_key.get(channel.key)) for channel in channels]
