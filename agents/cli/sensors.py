@@ -16,14 +16,16 @@ from profiler.result import AbsentSource
 from profiler.sensors.base import Quantity, Source
 from profiler.sensors.configured import sensor_setup
 from profiler.sensors.discover import open_sources
+from profiler.sensors.rates import OFF_BEAT
 from profiler.sensors.replay import Recorder
+from profiler.sensors.rhythm import listen
 from profiler.sensors.site import HERE, Site
 from profiler.sensors.survey import Survey, SurveyedChannel, survey
 
 LIST_SECONDS = 1.0
 RECORD_SECONDS = 10.0
-# As fast as a run reads.
-RECORD_HERTZ = 10.0
+# As fast as a run reads the counters of GPUs, and as they are, off their beat.
+RECORD_PERIOD_SECONDS = 0.1 * OFF_BEAT
 
 _SYMBOLS = {
     Quantity.POWER: "W",
@@ -99,10 +101,11 @@ def _record(
             "record", path, f"cannot be written: {error.strerror}", "Name another file"
         ) from error
     with file:
+        heard = [r for source in sources for r in listen(source, clock=perf_counter, pause=sleep)]
         start = perf_counter()
-        recorder = Recorder(file, sources, absent, start)
+        recorder = Recorder(file, sources, absent, start, heard)
         ticks = 0
-        while (due := ticks / RECORD_HERTZ) <= seconds:
+        while (due := ticks * RECORD_PERIOD_SECONDS) <= seconds:
             sleep(max(0.0, start + due - perf_counter()))
             for source in sources:
                 recorder.add(source.read())

@@ -221,8 +221,9 @@ def _hidden_joules(
     if seen is None or period is None or seen >= period:
         return 0.0
     unseen = 1 - seen / period
-    # Readings come late by different times; the updates between two ticks are whole ones.
-    updates = np.maximum(1.0, np.round(np.diff(ticks.latest) / period))
+    # Readings come late by different times, and those that found it where it was saw no update: all
+    # that there were lie in the gap before, and are whole ones.
+    updates = np.maximum(1.0, np.round(ticks.gaps[1:] / period))
     every = np.diff(ticks.joules) / (updates * period)
     watts = every[inside[0] : inside[1] - 1]
     fast = sight.fast_calls(window, period)

@@ -19,6 +19,8 @@ from profiler.sensors.base import Channel, Quantity
 from profiler.sensors.trace import Series, Trace
 
 ONE_REPETITION = "an interval needs two repetitions: one does not tell how much they differ"
+# A sensor that its own readings show to be slower than this many stated periods is another one.
+_SLOWER = 1.05
 _NO_IDLE = "no quiet stretch was long enough for this sensor: raise idle_seconds"
 
 
@@ -114,7 +116,8 @@ def period_of(series: Series) -> float:
 
 def _basis(series: Series) -> PeriodBasis:
     channel = series.channel
-    if period_of(series) != channel.update_period_seconds:
+    stated = channel.update_period_seconds
+    if stated is None or period_of(series) > _SLOWER * stated:
         return PeriodBasis.OBSERVED
     return channel.period_basis or PeriodBasis.NOMINAL
 

@@ -8,7 +8,7 @@ beats for which that holds are found, and the update is somewhere in what they l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,13 +30,15 @@ _READ_SECONDS = 0.001
 class Ticks:
     """The readings that found a counter moved, each with the time in which it did.
 
-    ``joules`` is the counter's value since then, ``before`` what it was read as before.
+    ``joules`` is the counter's value since then, ``before`` what it was read as before, ``gaps`` the
+    time since the reading before.
     """
 
     earliest: Floats
     latest: Floats
     joules: Floats
     before: Floats
+    gaps: Floats
 
     @property
     def middle(self) -> Floats:
@@ -53,7 +55,8 @@ def ticks_of(seconds: Floats, joules: Floats, period: float, channel: Channel) -
     latest = seconds[moved]
     since = period + (channel.jitter_seconds or 0.0)
     earliest = np.maximum(seconds[moved - 1], latest - since) - (channel.lag_seconds or 0.0)
-    return Ticks(earliest, latest, joules[moved], joules[moved - 1])
+    gaps = latest - seconds[moved - 1]
+    return Ticks(earliest, latest, joules[moved], joules[moved - 1], gaps)
 
 
 def narrowed(
@@ -81,7 +84,7 @@ def narrowed(
         shown = (float(earliest[place]) + lag, float(latest[place]))
         first, last = _moments(seconds[around], np.diff(joules[around]) > 0, shown, period, jitter)
         earliest[place], latest[place] = first - lag, last
-    return Ticks(earliest, latest, ticks.joules, ticks.before)
+    return replace(ticks, earliest=earliest, latest=latest)
 
 
 def _moments(

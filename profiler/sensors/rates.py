@@ -43,7 +43,7 @@ NEVER_BLOCK = frozenset({SYSTEM, RAPL, RAPL_PERF, PRESSURE, CGROUP, THROTTLE})
 # with it would all find it moved since the last, and never tell when. Half the golden ratio, and
 # half the root of five, are far from every simple fraction, so the readings fall on all parts of
 # the counter's period evenly, and soon (Steinhaus' three-distance theorem).
-_OFF_BEAT, _OFF_BEAT_SLOWER = (1 + 5**0.5) / 4, 5**0.5 / 2
+OFF_BEAT, _OFF_BEAT_SLOWER = (1 + 5**0.5) / 4, 5**0.5 / 2
 # A counter that moves this much more often than it is read has no edges that matter.
 _QUICK_SHARE = 0.25
 
@@ -65,7 +65,7 @@ def period_seconds(source: str, channels: tuple[Channel, ...], hertz: float) -> 
     limit = 1 / MAX_HERTZ[source] if source in MAX_HERTZ else 0.0
     fastest = max(1 / hertz, limit)
     if any(_counts_slowly(channel, fastest) for channel in channels):
-        fastest *= _OFF_BEAT if fastest * _OFF_BEAT >= limit else _OFF_BEAT_SLOWER
+        fastest *= OFF_BEAT if fastest * OFF_BEAT >= limit else _OFF_BEAT_SLOWER
     if all(channel.quantity in SLOW for channel in channels):
         return max(fastest, SLOW_PERIOD_SECONDS)
     return fastest

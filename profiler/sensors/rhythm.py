@@ -62,6 +62,7 @@ def listen(
     clock: Callable[[], float],
     pause: Callable[[float], None],
     most_seconds: float = LISTEN_SECONDS,
+    heard: Callable[[Sequence[Reading]], object] = lambda _: None,
 ) -> tuple[Rhythm, ...]:
     """Watch a source's power and energy until their rhythm is told; nothing else is read.
 
@@ -70,13 +71,16 @@ def listen(
         clock: seconds, monotonic.
         pause: waits for so many seconds.
         most_seconds: at most so long.
+        heard: is given all that was read: some sources give each reading once.
     """
     channels = [channel for channel in source.channels if channel.quantity in METERED]
     slow = {c.key: reason for c in channels if (reason := _too_slow(c, most_seconds))}
     watched = _Watched([channel for channel in channels if channel.key not in slow])
     begin, reads = clock(), 0
     while not watched.enough and clock() < begin + most_seconds:
-        watched.add(source.read(METERED))
+        readings = source.read(METERED)
+        watched.add(readings)
+        heard(readings)
         reads += 1
         if reads > _BURST_READS or clock() > begin + _BURST_SECONDS:
             pause(_PAUSE_SECONDS)
@@ -174,6 +178,9 @@ def with_rhythm(channel: Channel, rhythm: Rhythm | None) -> Channel:
     if rhythm is None:
         return channel
     if rhythm.seconds is None:
+        if channel.period_basis is PeriodBasis.MEASURED:
+            # By who recorded it: what is played back comes no faster than it was read then.
+            return channel
         return channel.model_copy(
             update={"period_basis": PeriodBasis.NOMINAL, "period_reason": rhythm.reason}
         )

@@ -54,16 +54,19 @@ def survey(
     """
     last: dict[str, Reading] = {}
 
+    def keep(readings: Sequence[Reading]) -> None:
+        last.update((reading.channel, reading) for reading in readings)
+
     def read() -> None:
         for source in sources:
-            last.update((reading.channel, reading) for reading in source.read())
+            keep(source.read())
 
     read()
     rhythms: dict[str, Rhythm] = {}
     if seconds:
         end = clock() + seconds
         for source in sources:
-            found = listen(source, clock=clock, pause=pause, most_seconds=seconds)
+            found = listen(source, clock=clock, pause=pause, most_seconds=seconds, heard=keep)
             rhythms.update((rhythm.channel, rhythm) for rhythm in found)
         pause(max(0.0, end - clock()))
         # What is a difference from one reading to the next, such as a load, has a value by now.
