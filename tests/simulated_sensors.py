@@ -15,7 +15,8 @@ import numpy as np
 from profiler.energy.window import Span, Window
 from profiler.result import EnergyScope
 from profiler.sensors.base import Channel, Quantity, Reading
-from profiler.sensors.rhythm import rhythm_of, with_rhythm
+from profiler.sensors.beat import rhythm_of
+from profiler.sensors.rhythm import with_rhythm
 from profiler.sensors.trace import Floats, Series
 
 LONG_AGO = -100.0

@@ -30,8 +30,8 @@ _READ_SECONDS = 0.001
 class Ticks:
     """The readings that found a counter moved, each with the time in which it did.
 
-    ``joules`` is the counter's value since then, ``before`` what it was read as before, ``gaps`` the
-    time since the reading before.
+    ``joules`` is the counter's value since then, ``before`` what it was read as before, ``gaps``
+    the time since the reading before.
     """
 
     earliest: Floats

@@ -11,9 +11,10 @@ import pytest
 
 from profiler.result import PeriodBasis
 from profiler.sensors.base import Channel, Quantity, Reading
+from profiler.sensors.beat import rhythm_of
 from profiler.sensors.rapl_perf import RAPL_PERF
 from profiler.sensors.rates import MAX_HERTZ, period_seconds
-from profiler.sensors.rhythm import METERED, Rhythm, listen, rhythm_of, with_rhythms
+from profiler.sensors.rhythm import METERED, Rhythm, listen, with_rhythms
 from profiler.sensors.sampler import Sampler, sample
 from profiler.sensors.sampling import Opener
 from profiler.sensors.trace import Trace
