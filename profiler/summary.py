@@ -62,7 +62,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     trace = None
     if traces:
         trace = trace_file.listened(trace_file.join(traces), command.prepared.rhythms)
-    recording = _collect(request.work_dir, spec.repetitions, traces)
+    recording = _collect(request.work_dir, spec.repetitions, traces, trace)
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     on_device, device_reason = _on_device(recording, spec, facts.accelerator)
     calm, calm_reason = _undisturbed(recording, spec)
@@ -175,14 +175,21 @@ def _among_others(result: RunResult, cache_dir: Path) -> RunResult:
     )
 
 
-def _collect(work_dir: Path, repetitions: int, traces: list[Trace]) -> Recording:
+def _collect(
+    work_dir: Path, repetitions: int, traces: list[Trace], trace: Trace | None
+) -> Recording:
     """Join the repetitions' files, and what was sampled meanwhile, into the run's one."""
     parts = []
     for index in range(repetitions):
         path = samples_path(work_dir, index)
         parts.append(Recording.load(path))
         path.unlink()
-    recording = replace(Recording.concatenate(parts), trace=TraceSamples.of(traces))
+    found = Recording.concatenate(parts)
+    recording = replace(
+        found,
+        iterations=throttling.with_tags(found.iterations, trace),
+        trace=TraceSamples.of(traces),
+    )
     recording.save(work_dir / FILE_NAME)
     return recording
 
