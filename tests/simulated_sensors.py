@@ -189,7 +189,7 @@ def series_of(load: Load, sensor: SimulatedSensor, seconds: Floats) -> Series:
     return Series(sensor.channel, seconds, sensor.read(load, seconds))
 
 
-def listened(load: Load, sensor: SimulatedSensor, every: float = 0.002) -> Channel:
+def listened(load: Load, sensor: SimulatedSensor, every: float = 0.001) -> Channel:
     """The sensor's channel after it was listened to for a second, as before a run."""
     seconds = np.arange(-2.0, -1.0, every)
     values = sensor.read(load, seconds).tolist()

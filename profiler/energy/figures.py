@@ -105,6 +105,7 @@ def measure(series: Series, work: Work, *, limit: float | None = None) -> Energy
             f"{key}: {seconds:.3g} s in {len(parts)} windows are too short for a sensor that is "
             f"known every {period_of(series):.3g} s"
             + (", or the load changed too fast for it" if timing > 1 else "")
+            + ": raise --max-time, in fewer --repetitions"
         )
     return _figure(series, work, parts, uncertainty)
 

@@ -49,10 +49,13 @@ def rhythm_of(channel: Channel, readings: Sequence[Reading]) -> Rhythm:
     if float(steps.sum() / counts.sum()) < _READINGS_A_CHANGE * spacing:
         reason = f"it had a new value at nearly every reading, {in_words(spacing)} apart"
         return Rhythm(channel=key, seconds=None, reason=reason)
-    period, jitter = _beat(latest, latest - seconds[moved - 1], np.cumsum([0.0, *counts]))
+    gaps = latest - seconds[moved - 1]
+    period, jitter = _beat(latest, gaps, np.cumsum([0.0, *counts]))
     if jitter > _IRREGULAR * period:
         return Rhythm(channel=key, seconds=float(np.max(steps)))
-    return Rhythm(channel=key, seconds=period, jitter_seconds=_UNSEEN * jitter)
+    # What is less than half of the time between two readings either way shows in none of them.
+    hidden = float(np.median(gaps)) / 2
+    return Rhythm(channel=key, seconds=period, jitter_seconds=_UNSEEN * jitter + hidden)
 
 
 def _beat(latest: Floats, gaps: Floats, counts: Floats) -> tuple[float, float]:

@@ -113,7 +113,9 @@ class Sampling:
             ready: called once, when every source was read, or is not to be waited for.
         """
         ended, tell_ended = os.pipe()
-        for opener, lane in zip(self._openers, self._lanes, strict=True):
+        pairs = zip(self._openers, self._lanes, strict=True)
+        # Those with a thread first: opening and listening to the others takes its time here.
+        for opener, lane in sorted(pairs, key=lambda pair: not pair[1].threaded):
             self._begin_lane(opener, lane, stopped, tell_ended)
         self._main(stopped, ready)
         if self._wait_for_threads(ended):
