@@ -18,7 +18,7 @@ _IRREGULAR = 0.25
 # Of the steps from change to change, the shortest this share are of one period.
 _USUAL, _SINGLE = 0.5, 0.25
 # So few updates do not show the whole of what jitter there is.
-_UNSEEN = 2.0
+_UNSEEN = 3.0
 # Periods that are tried.
 _BEATS = 101
 

@@ -45,8 +45,10 @@ def test_the_moment_of_a_tick_stays_within_what_is_left(
     before, after = all_ticks(sensor, polls(10, period, jitter=late), place)
     # The counter counts from -1 s on: what it says since a tick is what it added up until then.
     moment = float(after.joules[place]) / 100.0 - 1.0
-    assert before.earliest[place] <= after.earliest[place] <= moment + 2e-5
-    assert moment - 2e-5 <= after.latest[place] <= before.latest[place]
+    # Ten updates do not tell the whole of a jitter: some of it may be beyond what they showed.
+    slack = 2e-5 + jitter / 2
+    assert before.earliest[place] <= after.earliest[place] <= moment + slack
+    assert moment - slack <= after.latest[place] <= before.latest[place]
 
 
 def test_readings_off_the_beat_tell_the_moment_and_those_in_step_do_not() -> None:
