@@ -52,7 +52,10 @@ Labels = Annotated[dict[str, str], AfterValidator(_plain_labels)]
 
 
 class Inventory(Frozen):
-    """What a device is, as its agent found it at start-up."""
+    """What a device is, as its agent found it at start-up.
+
+    ``driver`` is that of the accelerators; ``None`` where there is none, or it does not tell.
+    """
 
     kind: str
     hostname: str
@@ -62,6 +65,7 @@ class Inventory(Frozen):
     cpu_count: int
     memory_total_bytes: int | None
     accelerators: tuple[str, ...]
+    driver: str | None = None
     runtimes: tuple[RuntimeStatus, ...]
     catalogs: Catalogs
     energy_sources: tuple[str, ...]

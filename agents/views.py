@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from agents.messages import Device, DeviceState, Job, Run
+from agents.verdicts import RunVerdict
 from profiler.base import Frozen
-from profiler.comparing.comparison import Comparison, Verdict
+from profiler.comparing.comparison import Comparison
 from profiler.result import FailureKind, RunResult, RunStatus
 
 # A chart of more is no picture, and a screen has no more columns.
@@ -25,6 +26,10 @@ class RunSummary(Frozen):
         model_bytes: size of the model's file, where it came as one.
         flags: their names.
         error: one sentence, of a run that failed.
+        finished_at: by the device's clock.
+        received_at: by the coordinator's; ``None`` in stores of an earlier version.
+        clock_offset_seconds: how far the device's clock was at least off then, negative if behind;
+            ``None`` where it may have been right.
     """
 
     seq: int
@@ -54,6 +59,8 @@ class RunSummary(Frozen):
     error_kind: FailureKind | None
     error: str | None
     finished_at: datetime
+    received_at: datetime | None = None
+    clock_offset_seconds: float | None = None
 
 
 class RunPage(Frozen):
@@ -146,10 +153,14 @@ class JobPage(Frozen):
 
 
 class RunView(Frozen):
-    """A run: its result or, until there is one, where it is."""
+    """A run: its result or, until there is one, where it is.
+
+    ``clock_offset_seconds``: as in ``RunSummary``.
+    """
 
     run: Run
     result: RunResult | None
+    clock_offset_seconds: float | None = None
 
 
 class Preview(Frozen):
@@ -223,11 +234,10 @@ class RunChart(Frozen):
 
 
 class HistoryPoint(Frozen):
-    """One run of a series. ``verdict`` is against the run that began the level before it."""
+    """One run of a series, and the verdict that is kept on it, if one is."""
 
     run: RunSummary
-    verdict: Verdict | None
-    ratio: float | None
+    verdict: RunVerdict | None
 
 
 class HistorySeries(Frozen):

@@ -178,7 +178,8 @@ def density(title: str, description: str, unit: str, span: int = FULL_WIDTH) -> 
     return (
         heatmap.Panel()
         .title(title).description(description).datasource(DATASOURCE)
-        .span(span).height(TALL)
+        .unit("short").span(span).height(TALL)
+        .thresholds(thresholds((None, GOOD)))
         .calculate(False)
         .y_axis(heatmap.YAxisConfig().unit(unit).axis_placement(options.AxisPlacement.LEFT))
         .color(
@@ -199,7 +200,7 @@ def states(title: str, description: str, meaning: Mapping, span: int = HALF) -> 
     return (
         statetimeline.Panel()
         .title(title).description(description).datasource(DATASOURCE)
-        .span(span).height(TALL)
+        .unit("short").span(span).height(TALL)
         .mappings(words(meaning))
         .color_scheme(color(model.FieldColorModeId.THRESHOLDS))
         .thresholds(thresholds((None, NOTHING)))
@@ -245,6 +246,7 @@ def bars(title: str, description: str, unit: str, span: int = HALF) -> barchart.
         .orientation(options.VizOrientation.HORIZONTAL)
         .show_value(options.VisibilityMode.AUTO).bar_width(0.9).group_width(0.75).fill_opacity(80)
         .color_scheme(color(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .thresholds(thresholds((None, GOOD)))
         .legend(_legend()).tooltip(_tooltip())
         .transformations([matrix()])
     )  # fmt: skip
@@ -276,8 +278,9 @@ def scatter(title: str, description: str, span: int = HALF) -> xychart.Panel:
     return (
         xychart.Panel()
         .title(title).description(description).datasource(DATASOURCE)
-        .span(span).height(TALL)
+        .unit("short").span(span).height(TALL)
         .color_scheme(color(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .thresholds(thresholds((None, GOOD)))
         .point_size(xychart.XychartFieldConfigPointSize().fixed(9))
         .legend(_legend()).tooltip(_tooltip())
     )  # fmt: skip

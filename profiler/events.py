@@ -42,6 +42,7 @@ class WorkerRequest(Frozen):
         work_dir: the worker writes raw iterations and the trace here.
         overhead: the device's own, as it was measured last; the result carries it.
         sensors: what the sampler reads on this device.
+        newest_path: where the sampler tells others what it read last; ``None``: nobody asks.
     """
 
     run_id: str
@@ -54,6 +55,7 @@ class WorkerRequest(Frozen):
     work_dir: Path
     overhead: Overhead | None = None
     sensors: SensorSetup = SensorSetup()
+    newest_path: Path | None = None
 
 
 class ProgressEvent(Frozen):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from profiler.energy.idle import IdlePower
-from profiler.result import Contention, Flag, Interval, Latency, OverRuns, Sentinel
+from profiler.result import Contention, Experience, Flag, Interval, Latency, OverRuns, Sentinel
 from profiler.spec import StopSpec
 from profiler.throttle_report import Throttling
 
@@ -157,13 +157,16 @@ def disturbed(contention: Contention | None) -> Flag | None:
 
 def wanders(interval: Interval, found: OverRuns | None) -> Flag | None:
     """Runs of this configuration differ by more than the interval of this one shows."""
-    half, wide = interval.relative_half_width, found.p50.relative_half_width if found else None
+    if found is None:
+        return None
+    half, wide = interval.relative_half_width, found.p50.relative_half_width
     if half is None or wide is None or wide <= max(half, WANDERING):
         return None
+    of = "this configuration" if found.of is Experience.CONFIGURATION else "other configurations"
     return Flag(
         name="wanders",
         detail=(
-            f"the last {found.runs if found else 0} runs of this configuration on this device lie "
+            f"the last {found.runs} runs of {of} on this device lie "
             f"within ±{100 * wide:.1f} %; this run alone shows ±{100 * half:.1f} %"
         ),
         advice=(

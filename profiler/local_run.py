@@ -95,30 +95,46 @@ def measure_all_here(
         python: the interpreter of the workers.
         sensors: what is read meanwhile.
     """
-    overhead = load_overhead(cache_dir)
     with tempfile.TemporaryDirectory(prefix="fleetmark-") as work:
-        requests = []
-        for place, spec in enumerate(specs):
-            directory = Path(work) / str(place)
-            directory.mkdir()
-            requests.append(
-                WorkerRequest(
-                    run_id=new_run_id(),
-                    device=THIS_DEVICE,
-                    spec=spec,
-                    model_path=model_path,
-                    cache_dir=cache_dir,
-                    work_dir=directory,
-                    overhead=overhead,
-                    sensors=sensors,
-                )
-            )
+        sides = [(spec, model_path) for spec in specs]
+        requests = requests_for(sides, Path(work), cache_dir=cache_dir, sensors=sensors)
         with WorkerPool(python=python, keep=0) as pool:
             results = measure(requests, pool, on_progress=on_progress, seed=specs[0].seed)
         return [
             LocalRun(result, _iterations(request.work_dir))
             for result, request in zip(results, requests, strict=True)
         ]
+
+
+def requests_for(
+    measured: Sequence[tuple[RunSpec, Path | None]],
+    work: Path,
+    *,
+    cache_dir: Path,
+    sensors: SensorSetup = ALL_SENSORS,
+) -> list[WorkerRequest]:
+    """One request for each specification and its artifact's file, each with a folder in ``work``.
+
+    What ``fleetmark overhead`` found on this device goes into every result.
+    """
+    overhead = load_overhead(cache_dir)
+    requests = []
+    for place, (spec, path) in enumerate(measured):
+        directory = work / str(place)
+        directory.mkdir()
+        requests.append(
+            WorkerRequest(
+                run_id=new_run_id(),
+                device=THIS_DEVICE,
+                spec=spec,
+                model_path=path,
+                cache_dir=cache_dir,
+                work_dir=directory,
+                overhead=overhead,
+                sensors=sensors,
+            )
+        )
+    return requests
 
 
 def _iterations(work_dir: Path) -> Iterations | None:

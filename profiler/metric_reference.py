@@ -13,15 +13,18 @@ from profiler.metrics import (
     CONFIGURATION,
     LATENCY_STATS,
     PEAK_MEMORY_KINDS,
+    RATIO_BOUNDS,
     RUNS_NAMED,
     VERDICTS,
     Exporter,
     MetricSpec,
     MetricType,
 )
+from profiler.sensors.newest import STALE_SECONDS
 
 # An accelerator's memory is its own or the host's.
 _KINDS_AT_ONCE = 2
+_VERDICTS_AT_ONCE = 1
 COMMAND = "python -m profiler.metric_reference > docs/metrics.md"
 
 _INTRODUCTION = """\
@@ -39,7 +42,8 @@ on Prometheus: where it is down, runs, verdicts and the page go on.
 - A series ends with the scrape after its device was removed. No sample has a timestamp of its own.
 - Times are by the coordinator's clock: a device whose clock is wrong is not taken for lost.
 - A scraper whose `Accept` asks for OpenMetrics gets it, with exemplars: counts of runs and buckets
-  name a `run_id`. Others get plain text without them.
+  name a `run_id`. Others get plain text without them. Prometheus asks for it by itself, and keeps
+  exemplars if it is started with `--enable-feature=exemplar-storage`.
 - `job` and `instance` are labels of Prometheus itself, so no metric here has them.
 
 Labels that go together:
@@ -61,8 +65,10 @@ device, or with the run that `fleetmark baseline set RUN` chose. This happens on
 comes, from raw iterations where they are kept, and the verdict is stored with its reasons:
 `GET /api/v1/runs/ID/verdict`, `GET /api/v1/baselines`, `GET /api/v1/history`.
 
-- `fleetmark_run_verdict` has a series for each of {verdicts};
-  one of them is 1.
+- `fleetmark_run_verdict` has one series, that of the verdict which holds:
+  {verdicts}. When another comes, the old series ends.
+- `fleetmark_run_baseline_ratio` is an estimate; `fleetmark_run_baseline_bound_ratio` has its 95 %
+  interval. The verdict is made of the interval, not of the estimate.
 - Where the two differ in something that was not meant (flags, governor, packages, …) the verdict is
   `inconclusive`, the reason is in the API, and there is no ratio.
 - A verdict holds at 95 % on its own. A fleet makes many comparisons: of a hundred runs in which
@@ -74,9 +80,17 @@ comes, from raw iterations where they are kept, and the verdict is stored with i
 ## Readings of an agent
 
 The sensors of an idle device are read once a second, and less often where that takes more than
-0.4 % of a core. A scrape reads nothing. While a run is measured they are not read, and their series
-are absent: the run's own sampler reads them then. Energy counts on over that time where the
-hardware's counter cannot have wrapped unseen; else that time is left out.
+0.4 % of a core. A scrape reads nothing. While a run is measured the agent does not read them, lest
+it disturb the run: what is served then is what the run's own sampler read last. The sampler, a
+process that keeps off the model's CPUs where it can, writes that down once a second in memory,
+and nobody is woken for it. So the series have gaps only where a run is on the device and no sampler
+reads: while a model is converted, in the pass that measures memory, and where a job's
+`sample_hertz` is 0. While a run is on the device a reading is served for {stale} s at most without
+a newer one. Power and load of a run are the newest of ten readings a second; those of an idle
+device are of a second.
+
+Energy and seconds of throttling count on over a run. Where the hardware's counter may have wrapped
+unseen, what the samplers counted is all that is known: the count is then too low, never too high.
 
 ## The histogram
 
@@ -88,18 +102,22 @@ alert should rest on buckets.
 ## How many series
 
 A configuration has at most {per_configuration} series on the coordinator: {figures} figures, the
-ratio, and {verdict_count} of the verdict. To these come one of `fleetmark_runs_total` for each
-device, model and status, {per_device} for each device, and {named} of `fleetmark_run_info`. An
-agent serves a few for each sensor, and {histogram} for each configuration while it is measured.
-100 devices with 50 models each stay under 100,000, agents included:
-`tests/agents/test_cardinality.py` counts them.
+ratio to the baseline with its {bound_count} bounds, and the verdict. To these come one of
+`fleetmark_runs_total` for each device, model and status, {per_device} for each device, and {named}
+of `fleetmark_run_info`. An agent serves a few for each sensor, and {histogram} for each
+configuration while it is measured. 100 devices with 50 models each stay under 100,000, agents
+included: `tests/agents/test_cardinality.py` counts them.
 """
 
 
 def markdown() -> str:
     """The whole reference."""
     per_configuration = (
-        len(LATENCY_STATS) + _KINDS_AT_ONCE + len(VERDICTS) + len(_one_per_configuration())
+        len(LATENCY_STATS)
+        + _KINDS_AT_ONCE
+        + len(RATIO_BOUNDS)
+        + _VERDICTS_AT_ONCE
+        + len(_one_per_configuration())
     )
     parts = [
         _INTRODUCTION.format(
@@ -110,10 +128,11 @@ def markdown() -> str:
         _values(),
         _NOTES.format(
             verdicts=_names(VERDICTS),
-            verdict_count=len(VERDICTS),
+            bound_count=len(RATIO_BOUNDS),
+            stale=f"{STALE_SECONDS:.0f}",
             buckets=len(BOUNDS) + 1,
             per_configuration=per_configuration,
-            figures=per_configuration - len(VERDICTS) - 1,
+            figures=per_configuration - _VERDICTS_AT_ONCE - len(RATIO_BOUNDS) - 1,
             per_device=_per_device(),
             named=RUNS_NAMED,
             histogram=len(BOUNDS) + 3,
@@ -160,6 +179,7 @@ def _values() -> str:
     rows = [
         ("`stat`", _names(LATENCY_STATS)),
         ("`kind` of memory", _names(PEAK_MEMORY_KINDS)),
+        ("`bound`", _names(RATIO_BOUNDS)),
         ("`verdict`", _names(VERDICTS)),
         ("`status`", _names(("succeeded", "failed", "cancelled"))),
         ("`state`", _names(("queued", "running", "succeeded", "failed", "cancelled"))),

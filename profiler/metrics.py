@@ -63,7 +63,10 @@ CHANNEL = ("source", "channel")
 # ``stat`` and not ``quantile``: promtool refuses the latter on a gauge.
 LATENCY_STATS = ("p50", "p90", "p99", "mean", "min", "max", "ci_low", "ci_high")
 PEAK_MEMORY_KINDS = ("rss", "accelerator", "unified")
-# One series each, of which one is 1: ``comparing.comparison.Verdict``.
+# Of the ratio to the baseline.
+RATIO_BOUNDS = ("low", "high")
+# ``comparing.comparison.Verdict``; the one that holds has a series. Zeros of the other three would
+# take a large fleet beyond the series that are promised, and tell nothing.
 VERDICTS = ("slower", "faster", "same", "inconclusive")
 # Runs that ``fleetmark_run_info`` names, newest first.
 RUNS_NAMED = 200
@@ -131,6 +134,17 @@ RUN_BASELINE_RATIO = MetricSpec(
     ),
     served_by=COORDINATOR,
 )
+RUN_BASELINE_BOUND = MetricSpec(
+    name="fleetmark_run_baseline_bound_ratio",
+    type=MetricType.GAUGE,
+    unit="ratio",
+    labels=("device", *CONFIGURATION, "bound"),
+    help=(
+        "Between low and high lies, with 95 % confidence, the ratio that "
+        "fleetmark_run_baseline_ratio estimates; absent where that is."
+    ),
+    served_by=COORDINATOR,
+)
 RUN_VERDICT = MetricSpec(
     name="fleetmark_run_verdict",
     type=MetricType.GAUGE,
@@ -138,7 +152,7 @@ RUN_VERDICT = MetricSpec(
     labels=("device", *CONFIGURATION, "verdict"),
     help=(
         "1 for the verdict on the latest successful run against its baseline (95 % confidence, "
-        "margin 1 %), 0 for the other three; absent without a baseline."
+        "margin 1 %); the other three have no series, and without a baseline none has."
     ),
     served_by=COORDINATOR,
 )
@@ -197,8 +211,18 @@ DEVICE_INFO = MetricSpec(
     name="fleetmark_device_info",
     type=MetricType.INFO,
     unit=None,
-    labels=("device", "kind", "product", "machine", "cpu", "accelerator", "torch", "onnxruntime"),
-    help="What the device is and which engines it has; always 1.",
+    labels=(
+        "device",
+        "kind",
+        "product",
+        "machine",
+        "cpu",
+        "accelerator",
+        "driver",
+        "torch",
+        "onnxruntime",
+    ),
+    help=("What the device is, the driver of its accelerator, and which engines it has; always 1."),
     served_by=BOTH,
 )
 BUILD = MetricSpec(
@@ -297,7 +321,7 @@ SENSOR_SUCCESS = MetricSpec(
     labels=("source",),
     help=(
         "1 if every reading of the source gave a value last time, 0 if one failed; absent for a "
-        "source that the device does not have, and while a run is measured."
+        "source that the device does not have, and while a run is on it and no sampler reads."
     ),
     served_by=AGENT,
 )
@@ -341,6 +365,7 @@ CATALOGUE = (
     RUN_PEAK_MEMORY,
     RUN_COMPLETED,
     RUN_BASELINE_RATIO,
+    RUN_BASELINE_BOUND,
     RUN_VERDICT,
     RUN_INFO,
     RUNS,

@@ -20,7 +20,7 @@ from profiler.plan import LoadedFacts, Plan, RepetitionReport
 from profiler.result import InputInfo, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.scenarios.live_state import LiveState
-from profiler.sentinel import ConvolutionWork, Sentinel
+from profiler.sentinel import LayersWork, Sentinel
 from profiler.timing import Stamps, clock_overhead_ns, timed_block
 from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_moving, is_steady
 
@@ -126,7 +126,7 @@ def repeat(
     began = perf_counter()
     emit(_at(Phase.LOADING, plan))
     loaded, cold = _load(adapter, request)
-    sentinel = Sentinel(ConvolutionWork(), perf_counter_ns) if plan.sentinel else None
+    sentinel = Sentinel(LayersWork(), perf_counter_ns) if plan.sentinel else None
     idle = _quiet("before", plan.idle_before_seconds)
     begin = perf_counter()
     plan = _after_loading(plan, begin - began)

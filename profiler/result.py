@@ -29,7 +29,7 @@ from profiler.results.energy import (
     PeriodBasis,
     Provenance,
 )
-from profiler.results.latency import Interval, Latency, OverRuns
+from profiler.results.latency import Experience, Interval, Latency, OverRuns
 from profiler.results.memory import Memory
 from profiler.results.model import InputInfo, ModelInfo
 from profiler.results.outcome import FailureKind, Flag, RunError, RunStatus
@@ -63,6 +63,7 @@ __all__ = [
     "EnergyQuality",
     "EnergyScope",
     "Environment",
+    "Experience",
     "FailureKind",
     "Flag",
     "InputInfo",

@@ -132,7 +132,7 @@ class Runner:
         hertz = request.spec.sample_hertz
         live = LiveState() if hertz and request.spec.scenario is Scenario.SUSTAINED else None
         watch = Judge(live) if live is not None else None
-        sampler = _sampler(request, hertz, watch) if hertz else None
+        sampler = _sampler(request, hertz, watch, request.newest_path) if hertz else None
         try:
             report = self._in_fresh_process(command, live)
         finally:
@@ -197,12 +197,22 @@ class Runner:
 
 
 def _sampler(
-    request: WorkerRequest, hertz: float, watch: Judge | None = None, *, listen: bool = False
+    request: WorkerRequest,
+    hertz: float,
+    watch: Judge | None = None,
+    newest: Path | None = None,
+    *,
+    listen: bool = False,
 ) -> Sampler:
     # A repetition may run where this process may.
     cpus = os.sched_getaffinity(0)
     return Sampler.start_for(
-        request.sensors, hertz=hertz, workload_cpus=cpus, watch=watch, listen=listen
+        request.sensors,
+        hertz=hertz,
+        workload_cpus=cpus,
+        watch=watch,
+        newest=newest,
+        listen=listen,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from profiler import flags, stats
+from profiler import flags, stats, units
 from profiler.base import Frozen
 from profiler.commands import Summarise
 from profiler.plan import RepetitionReport
@@ -16,6 +16,7 @@ from profiler.result import (
     Flag,
     Interval,
     Latency,
+    Met,
     ServerReport,
     ServerTrial,
     SustainedReport,
@@ -142,7 +143,7 @@ def _server(command: Summarise, spec: RunSpec, served: list[Served]) -> Figures:
     if bound is not None:
         together = together.model_copy(update={"met": trial.judge(together, bound)})
     report = (
-        search.model_copy(update={"trials": (*search.trials, together)})
+        concluded(search, together)
         if search is not None
         else ServerReport(
             percentile=spec.server.percentile,
@@ -159,6 +160,29 @@ def _server(command: Summarise, spec: RunSpec, served: list[Served]) -> Figures:
         server=report,
         flags=tuple(_server_flags(together)),
     )
+
+
+def concluded(search: ServerReport, together: ServerTrial) -> ServerReport:
+    """The search, which was one process's, with what all processes saw at its rate.
+
+    Several tell more than one, and what they tell counts: a rate that a short search could not
+    show to meet the bound may be shown by all, and one that it could may fail in others.
+    """
+    update: dict[str, object] = {"trials": (*search.trials, together)}
+    rate = together.rate_per_second
+    if search.highest_rate_per_second is None and together.met is Met.MEETS:
+        update |= {"highest_rate_per_second": rate, "highest_rate_reason": None}
+    elif search.highest_rate_per_second is not None and together.met is Met.FAILS:
+        update |= {
+            "highest_rate_per_second": None,
+            "highest_rate_reason": (
+                f"one process met the bound at {units.rate(rate)} calls per second, and all of "
+                "them together did not. Give it more time (--max-time), or quieten the device "
+                "(`fleetmark doctor`)"
+            ),
+            "failing_rate_per_second": rate,
+        }
+    return search.model_copy(update=update)
 
 
 def _server_flags(found: ServerTrial) -> Iterator[Flag]:

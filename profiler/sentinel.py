@@ -1,16 +1,22 @@
 """A small fixed piece of work that tells how fast the device is *now*.
 
 Where a machine's own speed wanders (a shared cache, a hypervisor, a laptop's clock), a latency in
-seconds is not reproducible, but its ratio to fixed work done at the same moment can be. The work is
-a 3 × 3 convolution of a 64 × 64 image of 32 channels as nine matrix products, in NumPy: the
-arithmetic of a small network, in the second-level cache, with no engine of ours or a user's in it.
-Its products are too small for a BLAS to use threads, so that it leaves no pool spinning behind.
+seconds is not reproducible, but its ratio to fixed work done at the same moment can be. What slows
+a network on such a machine is mostly its weights' way from a cache or a memory that others use too,
+so the work is a network's: 128 layers of 128 × 128 weights (8.4 MB) on 16 positions, in NumPy, with
+no engine of ours or a user's in it. Its products are just small enough for OpenBLAS not to use
+threads (m·n·k ≤ 262,144: SMP_THRESHOLD_MIN × GEMM_MULTITHREAD_THRESHOLD in its interface/gemm.c),
+so that it leaves no pool spinning behind.
+
+A convolution that stays in the second-level cache (``convolution-1``, until 0.1) followed models
+badly: see docs/measurement.md.
 
 The work must never change under one name: ``kind`` carries a version and what it was computed with.
 """
 
 from __future__ import annotations
 
+import math
 from statistics import median
 from time import perf_counter_ns
 from typing import Protocol
@@ -20,15 +26,14 @@ import numpy as np
 from profiler.timing import Clock
 
 # <work>-<version of the work>
-NAME = "convolution-1"
+NAME = "layers-1"
 
-SIZE, CHANNELS, KERNEL = 64, 32, 3
+LAYERS, WIDTH, POSITIONS = 128, 128, 16
 # Timed at most for this share of the time between blocks, whatever a slice takes on the device.
-SHARE = 0.01
+SHARE = 0.02
 # Slices before and after a repetition's timed part.
 EDGE_SLICES = 7
-# In one pause between blocks, where the share allows it: the first finds the model's data in the
-# cache, and the median of a few jitters less than one.
+# In one pause between blocks, where the share allows it: the median of a few jitters less than one.
 MOST_BETWEEN = 5
 # The first calls fault pages in and settle the BLAS.
 LEAD_IN_SLICES = 3
@@ -43,27 +48,28 @@ class Work(Protocol):
     def __call__(self) -> None: ...
 
 
-class ConvolutionWork:
-    """About 75 million floating-point operations on 1.6 MB; 1 to 2 ms on a server's core."""
+class LayersWork:
+    """67 million floating-point operations on 8.4 MB; about 1.2 ms on a server's core."""
 
     kind = f"{NAME}/numpy-{np.__version__}"
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
-        side = SIZE + KERNEL - 1
-        self._image = rng.standard_normal((side, side, CHANNELS), dtype=np.float32)
-        shape = (KERNEL, KERNEL, CHANNELS, CHANNELS)
-        self._kernel = rng.standard_normal(shape, dtype=np.float32)
-        self._product = np.empty((SIZE, SIZE, CHANNELS), dtype=np.float32)
-        self._sum = np.empty_like(self._product)
+        self._image = rng.random((POSITIONS, WIDTH), dtype=np.float32)
+        self._weights = rng.random((LAYERS, WIDTH, WIDTH), dtype=np.float32)
+        # Variance 2 / WIDTH, as a uniform one: what passes a layer is as large as before (He et
+        # al. 2015, arXiv:1502.01852), and no denormal number makes the work another.
+        self._weights -= 0.5
+        self._weights *= math.sqrt(12 * 2 / WIDTH)
+        self._sides = np.empty_like(self._image), np.empty_like(self._image)
 
     def __call__(self) -> None:
-        self._sum.fill(0)
-        for row in range(KERNEL):
-            for column in range(KERNEL):
-                window = self._image[row : row + SIZE, column : column + SIZE]
-                np.matmul(window, self._kernel[row, column], out=self._product)
-                np.add(self._sum, self._product, out=self._sum)
+        source = self._image
+        for number, weights in enumerate(self._weights):
+            target = self._sides[number % 2]
+            np.matmul(source, weights, out=target)
+            np.maximum(target, 0, out=target)
+            source = target
 
 
 # (start, end) in nanoseconds.
@@ -96,15 +102,23 @@ class Sentinel:
 
     def edge(self) -> float:
         """Time the slices of an edge of the timed part; their median in seconds."""
-        durations = []
-        for _ in range(EDGE_SLICES):
-            durations.append(self._time())
-            self.slices.append(self._last)
-        return median(durations) / 1e9
+        return median(self._pause(EDGE_SLICES)) / 1e9
 
     def between(self) -> None:
         """Time as many slices as the time since the last one allows; a few at most."""
-        due = int((self._clock() - self._last[1]) / self._every_ns)
-        for _ in range(min(due, MOST_BETWEEN)):
-            self._time()
+        due = int((self._clock() - self._last[1]) / self._every_ns) - 1
+        if due > 0:
+            self._pause(min(due, MOST_BETWEEN))
+
+    def _pause(self, slices: int) -> list[int]:
+        """Durations of slices that are kept, after one that is not.
+
+        That one finds the model's data in the caches. How much of them a model takes is no speed of
+        the device, and would tell a slice alone in its pause from one among several.
+        """
+        self._time()
+        durations = []
+        for _ in range(slices):
+            durations.append(self._time())
             self.slices.append(self._last)
+        return durations

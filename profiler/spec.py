@@ -10,6 +10,7 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from profiler.base import Frozen, StrEnum
 
@@ -172,6 +173,16 @@ class StopSpec(Frozen):
     growth: float = Field(default=1.25, gt=1, le=10)
 
 
+# The type that pydantic gives an error of two fields; ``profiler.refusal`` words it.
+CONTRADICTION = "contradiction"
+
+
+def _contradiction(field: str, value: object, problem: str) -> PydanticCustomError:
+    """An error of a whole specification that names the field which it is about."""
+    context = {"problem": problem, "field": field, "value": str(value)}
+    return PydanticCustomError(CONTRADICTION, "{problem}", context)
+
+
 def refuse_contradictions(
     scenario: Scenario,
     server: ServerSpec | None,
@@ -180,20 +191,26 @@ def refuse_contradictions(
     repetition_seconds: float,
 ) -> None:
     """Raises:
-    ValueError: two fields of a spec exclude each other.
+    PydanticCustomError: two fields of a spec exclude each other.
     """
     rate = server.rate_per_second if server is not None else None
     if rate is not None and rate * repetition_seconds < 1:
-        raise ValueError(
-            f"at {rate:g} calls per second none arrives in a repetition of "
-            f"{repetition_seconds:g} s: give it more time or fewer repetitions"
-        )
+        raise _contradiction(
+            "rate_per_second", f"{rate:g}",
+            f"is too low: none arrives in a repetition of {repetition_seconds:g} s. Give it more "
+            "time or fewer repetitions",
+        )  # fmt: skip
     if (scenario is Scenario.SERVER) != (server is not None):
-        raise ValueError(
-            "the scenario server and a rate or latency bound go together: give both or neither"
-        )
+        raise _contradiction(
+            "scenario", scenario,
+            "does not fit: the scenario server and a rate or latency bound go together. Give both "
+            "or neither",
+        )  # fmt: skip
     if has_resolution and inputs is not None:
-        raise ValueError("resolution and inputs both set the shapes: give one of them")
+        raise _contradiction(
+            "inputs", ", ".join(each.name for each in inputs),
+            "do not fit: resolution and inputs both set the shapes. Give one of them",
+        )  # fmt: skip
 
 
 class RunSpec(Frozen):

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
+from typing import NamedTuple
 
 from profiler import disturbance, flags, over_runs, relative, stats, throttling
 from profiler.commands import Summarise
@@ -21,19 +22,22 @@ from profiler.errors import InputError
 from profiler.failure import source_of
 from profiler.plan import RepetitionReport
 from profiler.result import (
+    Contention,
     Flag,
     Latency,
     ModelInfo,
     RunResult,
     RunStatus,
+    Sentinel,
     StopReport,
     TuneReport,
 )
 from profiler.samples import FILE_NAME, Recording
-from profiler.scenario_figures import figures
+from profiler.scenario_figures import Figures, figures
 from profiler.sensors import health, trace_file
 from profiler.sensors.trace import Trace
 from profiler.spec import ArtifactRef, RunSpec, Scenario
+from profiler.throttle_report import Throttling
 from profiler.timed_part import served_path
 from profiler.trace_samples import TraceSamples
 from profiler.tuning.tune import in_force
@@ -56,40 +60,77 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     """
     start = perf_counter()
     request, spec = command.request, command.request.spec
-    reports = [each.report for each in command.repeated]
-    facts = reports[0].facts
     traces = _traces(request.work_dir, spec)
     trace = None
     if traces:
         trace = trace_file.listened(trace_file.join(traces), command.prepared.rhythms)
     recording = _collect(request.work_dir, spec.repetitions, traces, trace)
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
-    on_device, device_reason = _on_device(recording, spec, facts.accelerator)
-    calm, calm_reason = _undisturbed(recording, spec)
+    seen = _look(command, recording, trace)
+    raised = flags.joined([*_run_flags(command, trace), *found.flags, *_seen_flags(command, seen)])
+    phases = command.prepared.phases_seconds | {
+        "repetitions": sum(each.seconds for each in command.repeated),
+        "memory": command.memory.seconds,
+        "summarise": perf_counter() - start,
+    }
+    result = _result(command, runtime_version, found, seen)
+    update = {"flags": raised, "phases_seconds": phases}
+    return _among_others(result.model_copy(update=update), request.cache_dir)
+
+
+class _Seen(NamedTuple):
+    """What was seen beside the figures of the scenario; a value that is missing has its reason."""
+
+    trace: Trace | None
+    spans: list[tuple[float, float]]
+    on_device: tuple[Latency | None, str | None]
+    calm: tuple[Latency | None, str | None]
+    cool: tuple[Latency | None, str | None]
+    throttling: tuple[Throttling | None, str | None]
+    energy: EnergySummary
+    sentinel: Sentinel | None
+    contention: Contention | None
+
+
+def _look(command: Summarise, recording: Recording, trace: Trace | None) -> _Seen:
+    spec = command.request.spec
+    reports = [each.report for each in command.repeated]
     windows = windows_of(recording, reports)
-    energy = _energy(trace, windows, spec, reports)
     spans = [window.span for window in windows]
-    throttled, throttled_reason = throttling.summarise(trace, recording.iterations, spans)
-    cool, cool_reason = throttling.unthrottled(trace, recording.iterations, spans, spec.scenario)
-    sentinel = relative.summarise(
-        reports[0].sentinel_kind or "", recording.iterations, recording.slices
+    iterations = recording.iterations
+    kind = reports[0].sentinel_kind or ""
+    return _Seen(
+        trace=trace,
+        spans=spans,
+        on_device=_on_device(recording, spec, reports[0].facts.accelerator),
+        calm=_undisturbed(recording, spec),
+        cool=throttling.unthrottled(trace, iterations, spans, spec.scenario),
+        throttling=throttling.summarise(trace, iterations, spans),
+        energy=_energy(trace, windows, spec, reports),
+        sentinel=relative.summarise(kind, iterations, recording.slices),
+        contention=disturbance.summarise(iterations, recording.blocks),
     )
-    contention = disturbance.summarise(recording.iterations, recording.blocks)
-    before = command.prepared.preflight
-    tuning, tuning_reason = _tuning()
-    raised = [
-        *(preflight_flags(before, read_preflight()) if before else ()),
-        *_run_flags(command, reports, trace),
-        *found.flags,
-        *energy.flags,
-        flags.drift(sentinel),
-        flags.disturbed(contention),
-        flags.throttled(throttled),
-        flags.sensor_resonance(sum(report.shifted_seconds for report in reports)),
-        flags.low_voltage(throttling.low_voltage(trace, spans)),
+
+
+def _seen_flags(command: Summarise, seen: _Seen) -> list[Flag | None]:
+    shifted = sum(each.report.shifted_seconds for each in command.repeated)
+    return [
+        *seen.energy.flags,
+        flags.drift(seen.sentinel),
+        flags.disturbed(seen.contention),
+        flags.throttled(seen.throttling[0]),
+        flags.sensor_resonance(shifted),
+        flags.low_voltage(throttling.low_voltage(seen.trace, seen.spans)),
     ]
-    now = perf_counter()
-    result = RunResult(
+
+
+def _result(command: Summarise, runtime_version: str, found: Figures, seen: _Seen) -> RunResult:
+    """All of it in its place, but for the flags."""
+    request, spec = command.request, command.request.spec
+    reports = [each.report for each in command.repeated]
+    facts = reports[0].facts
+    tuning, tuning_reason = _tuning()
+    return RunResult(
         run_id=request.run_id,
         attempt=request.attempt,
         job_id=request.job_id,
@@ -111,44 +152,36 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
         finished_at=datetime.now(timezone.utc),
         latency=found.latency,
         latency_reason=found.latency_reason,
-        latency_device=on_device,
-        latency_device_reason=device_reason,
-        latency_undisturbed=calm,
-        latency_undisturbed_reason=calm_reason,
+        latency_device=seen.on_device[0],
+        latency_device_reason=seen.on_device[1],
+        latency_undisturbed=seen.calm[0],
+        latency_undisturbed_reason=seen.calm[1],
         throughput_items_per_second=found.items_per_second,
         offline=found.offline,
         server=found.server,
         sustained=found.sustained,
         repetitions=tuple(report.figures for report in reports),
         stop=_stop(spec, found.latency, reports),
-        latency_unthrottled=cool,
-        latency_unthrottled_reason=cool_reason,
-        throttling=throttled,
-        throttling_reason=throttled_reason,
-        contention=contention,
-        sentinel=sentinel,
-        sentinel_reason=None if sentinel else "it was turned off",
-        preflight=before,
+        latency_unthrottled=seen.cool[0],
+        latency_unthrottled_reason=seen.cool[1],
+        throttling=seen.throttling[0],
+        throttling_reason=seen.throttling[1],
+        contention=seen.contention,
+        sentinel=seen.sentinel,
+        sentinel_reason=None if seen.sentinel else "it was turned off",
+        preflight=command.prepared.preflight,
         tuning=tuning,
         tuning_reason=tuning_reason,
         overhead=request.overhead,
         memory=command.memory.memory,
         memory_reason=command.memory.reason,
-        energy=energy.energy,
-        energy_reason=energy.reason,
-        sensors_absent=trace.absent if trace else (),
-        sampler=trace.report if trace else None,
+        energy=seen.energy.energy,
+        energy_reason=seen.energy.reason,
+        sensors_absent=seen.trace.absent if seen.trace else (),
+        sampler=seen.trace.report if seen.trace else None,
         clock_overhead_seconds=max(report.clock_overhead_seconds for report in reports),
-        flags=flags.joined(raised),
         environment=read_environment(),
-        phases_seconds=command.prepared.phases_seconds
-        | {
-            "repetitions": sum(each.seconds for each in command.repeated),
-            "memory": command.memory.seconds,
-            "summarise": now - start,
-        },
     )
-    return _among_others(result, request.cache_dir)
 
 
 def _among_others(result: RunResult, cache_dir: Path) -> RunResult:
@@ -159,7 +192,12 @@ def _among_others(result: RunResult, cache_dir: Path) -> RunResult:
         return result.model_copy(update={"over_runs_reason": reason})
     configuration = run_history.configuration_of(result)
     past = run_history.past_runs(cache_dir, configuration)
-    found, reason_ = over_runs.over_runs(middle.value, [each.p50_seconds for each in past])
+    others = run_history.other_runs(cache_dir, configuration)
+    found, reason_ = over_runs.over_runs(
+        middle.value,
+        [each.p50_seconds for each in past],
+        [[each.p50_seconds for each in runs] for runs in others],
+    )
     try:
         this = run_history.Past(finished_at=result.finished_at, p50_seconds=middle.value)
         run_history.remember(cache_dir, configuration, this)
@@ -275,9 +313,9 @@ def _stop(
     )
 
 
-def _run_flags(
-    command: Summarise, reports: list[RepetitionReport], trace: Trace | None
-) -> list[Flag | None]:
+def _run_flags(command: Summarise, trace: Trace | None) -> list[Flag | None]:
+    reports = [each.report for each in command.repeated]
+    before = command.prepared.preflight
     unsteady = [r for r in reports if not r.steady]
     longest = max(r.figures.warmup_seconds for r in reports)
     fallback = reports[0].facts.fallback
@@ -285,6 +323,7 @@ def _run_flags(
     others = sum(r.other_share * r.seconds for r in command.repeated)
     reason = command.memory.reason
     return [
+        *(preflight_flags(before, read_preflight()) if before else ()),
         flags.single_repetition() if len(reports) == 1 else None,
         flags.not_steady(len(unsteady), longest) if unsteady else None,
         flags.busy_device(others / sum(r.seconds for r in command.repeated)),

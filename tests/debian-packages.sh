@@ -8,6 +8,11 @@ command -v chromium >/dev/null || missing="$missing chromium"
 command -v npm >/dev/null || missing="$missing npm"
 command -v openssl >/dev/null || missing="$missing openssl"
 command -v ip >/dev/null || missing="$missing iproute2"
+command -v yamllint >/dev/null || missing="$missing yamllint"
+command -v shellcheck >/dev/null || missing="$missing shellcheck"
+# Checks a compose file without an engine; what comes with Docker is as good.
+docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null \
+    || missing="$missing docker-compose"
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

@@ -58,6 +58,7 @@ def running(config: Path, directory: Path) -> Iterator[str]:
                 need_program("prometheus"), f"--config.file={config}",
                 f"--storage.tsdb.path={directory / 'prometheus-data'}",
                 f"--web.listen-address={url.removeprefix('http://')}", "--log.level=warn",
+                "--enable-feature=exemplar-storage",
             ],
             stdout=file,
             stderr=file,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agents.messages import RunList
@@ -40,7 +42,8 @@ from tests.benchmarks.peers.reading import (
     from_loadgen,
     from_script,
 )
-from tests.benchmarks.peers.tools import BARE, NOT_INSTALLED, TOOLS, Task, Tool
+from tests.benchmarks.peers.repeated import Found, deviations, ratio
+from tests.benchmarks.peers.tools import BARE, FLEETMARK, NOT_INSTALLED, TOOLS, Task, Tool
 from tests.builders import make_latency, make_result
 
 VARIABLES = {"PATH": "/usr/bin:/bin"}
@@ -530,3 +533,67 @@ def test_rounds_below_one_are_refused() -> None:
     argv = [sys.executable, "-m", "tests.benchmarks", "peers", "--rounds", "0"]
     with pytest.raises(ToolFailed, match=r"exit status 2.*--rounds 0 is below 1"):
         timed_run(argv, {**VARIABLES}, Path("/nowhere"), 120)
+
+
+# --- rounds without slices between --------------------------------------------------------------
+
+
+def wandering(sds: dict[tuple[str, str], float], rounds: int = 40) -> list[Entry]:
+    """Figures of every model whose logarithm has the given sd, by tool and engine."""
+    rng = np.random.default_rng(3)
+    return [
+        entry(
+            value=float(np.exp(sd * rng.standard_normal())),
+            number=number,
+            tool=tool,
+            family=family,
+            model=model.name,
+            before_seconds=None,
+            after_seconds=None,
+        )
+        for (tool, family), sd in sds.items()
+        for model in MODELS
+        for number in range(rounds)
+    ]
+
+
+def test_a_spread_is_compared_with_that_of_the_steadiest_other_tool() -> None:
+    entries = wandering(
+        {
+            (FLEETMARK, "torch"): 0.01,
+            ("Timer.blocked_autorange", "torch"): 0.04,
+            (BARE, "torch"): 0.02,
+        }
+    )
+    names = {entry.tool for entry in entries}
+    tools = [tool for tool in TOOLS if tool.family == "torch" and tool.name in names]
+    table = Found(tools, entries).against_peers()
+    plain, in_sentinels = table.rows
+    assert plain[0] == "fleetmark run (torch)"
+    own, best = (float(cell.rstrip("%")) for cell in plain[1:3])
+    assert own == pytest.approx(1.0, rel=0.2)
+    assert best == pytest.approx(2.0, rel=0.2)
+    value, low, high = map(float, re.findall(r"[\d.]+", plain[3]))
+    assert low < 0.5 < high
+    assert value == pytest.approx(own / best, abs=0.05)
+    # None of these runs had a sentinel.
+    assert in_sentinels[1:] == ("—", "—", "—")
+
+
+def test_a_round_that_a_tool_failed_in_is_left_out_for_all() -> None:
+    entries = wandering({(FLEETMARK, "torch"): 0.01, (BARE, "torch"): 0.02}, rounds=4)
+    broken = [
+        each if (each.round, each.tool) != (2, BARE) else each.model_copy(update={"reading": None})
+        for each in entries
+    ]
+    tools = [tool for tool in TOOLS if tool.family == "torch" and tool.name in {FLEETMARK, BARE}]
+    assert Found(tools, entries).against_peers().rows[0][1] != "—"
+    # Three rounds are left: no standard deviation is made of so few.
+    assert Found(tools, broken).against_peers().rows[0][1] == "—"
+
+
+def test_deviations_are_over_the_rounds_and_then_over_the_models() -> None:
+    steady, moving = [1.0, 1.0, 1.0], [0.0, 1.0, 2.0]
+    found = deviations(np.array([[steady, moving], [moving, moving], [moving, [0.0, 2.0, 4.0]]]))
+    assert found == pytest.approx([0.5**0.5, 1.0, 2.5**0.5])
+    assert ratio(found) == pytest.approx(0.5**0.5)

@@ -19,10 +19,10 @@ Threads = Annotated[str | None, typer.Option(help="Threads in an operator. Defau
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 MaxTime = Annotated[float, typer.Option(help="Seconds to load, warm up and measure.")]
 SettleTime = Annotated[
-    float,
+    float | None,
     typer.Option(
         help="For --scenario sustained: it goes on beyond --max-time until clocks and temperatures "
-        "have settled, but for so many seconds in all at most; 0: never."
+        "have settled, but for so many seconds in all at most; 0: never. Default: 600."
     ),
 ]
 Repetitions = Annotated[
@@ -33,11 +33,18 @@ Quick = Annotated[
     bool, typer.Option("--quick", help="A first look: one process, its share of --max-time.")
 ]
 Target = Annotated[
-    str,
-    typer.Option(help="Enough is measured when the interval is this narrow; 0: use all the time."),
+    str | None,
+    typer.Option(
+        help="Enough is measured when the interval is this narrow; 0: use all the time. "
+        "Default: 1%."
+    ),
 ]
 Percentile = Annotated[
-    str, typer.Option(help="Whose interval --target and --latency-bound are about: p50 to p999.")
+    str | None,
+    typer.Option(
+        help="Whose interval --target and --latency-bound are about: p50 to p999. Default: p50, "
+        "and p99 for --latency-bound."
+    ),
 ]
 Resolutions = Annotated[
     str | None, typer.Option(help="Height and width of images: 224 or 160x120.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agents.cli import arguments, live, options, show
+from agents.cli.groups import grouped
 from agents.cli.pairing import KEY, Pair, Paired, Unpaired, describe, pair, what_differs
 from agents.cli.sources import Sources
 from profiler import units
@@ -19,7 +20,7 @@ from profiler.result import RunResult
 from profiler.sensors.configured import sensor_setup
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from profiler.comparing.compare import Sample
 
@@ -52,9 +53,11 @@ class Report(Frozen):
     unpaired: tuple[Unpaired, ...]
 
 
+@grouped("asked", live.Live)
 def compare(
     baseline: Side,
     candidate: Side,
+    asked: live.Live,
     margin: Annotated[
         str, typer.Option(help="Differences within this are none; 1% or 0.01.")
     ] = "1%",
@@ -69,17 +72,6 @@ def compare(
         bool,
         typer.Option("--sentinel-units", help="Judge latency in units of the sentinel."),
     ] = False,
-    rounds: Annotated[
-        int, typer.Option(help="Of two processes of each, for two models that are measured now.")
-    ] = 6,
-    max_time: Annotated[
-        float, typer.Option(help="Seconds of measuring in all, for two models.")
-    ] = 24.0,
-    runtime: Annotated[
-        str | None, typer.Option(help="For two models: one for both, or one for each by comma.")
-    ] = None,
-    threads: Annotated[str | None, typer.Option(help="For two models.")] = None,
-    batch_size: Annotated[str, typer.Option(help="For two models.")] = "1",
     sensor: arguments.Sensors = None,
     meters: arguments.Meters = None,
     coordinator: arguments.Url = None,
@@ -89,7 +81,8 @@ def compare(
     """Tell whether CANDIDATE is faster or slower than BASELINE, or the same.
 
     Two models are measured here and now, in turns: in rounds of A B B A, each in a fresh process.
-    What slows the device for longer than a round slows both alike and cancels in its ratio.
+    What slows the device for longer than a round slows both alike and cancels in its ratio. Options
+    marked "Live" are for this.
 
     Else each is a file that `run --json` or `demo --json` wrote, the id of a run, or of a job.
     Of several runs those of the same device, model, runtime, precision, batch size, threads and
@@ -111,6 +104,7 @@ def compare(
     Examples:
       fleetmark compare torchvision:resnet18 torchvision:mobilenet_v3_large
       fleetmark compare torchvision:resnet18 torchvision:resnet18 --runtime torch,onnxruntime
+      fleetmark compare ./net.onnx ./net.onnx --threads 1,2
       fleetmark compare before.json after.json
       fleetmark compare 4f1c09aa7d2e6b35 9b02c4417ffe0a61 --margin 2%
       fleetmark compare before.json after.json --across threads,flags.busy_device
@@ -119,15 +113,22 @@ def compare(
     limit = _margin(margin)
     models = [live.is_model(text) for text in (baseline, candidate)]
     if all(models):
+        _refuse("is about two results, and two models were given", {
+            "across": across, "force": force or None, "sentinel-units": sentinel_units or None,
+            "coordinator": coordinator, "token-file": token_file,
+        })  # fmt: skip
         setup = sensor_setup(sensor, meters)
-        asked = live.Live(rounds, max_time, runtime, threads, batch_size, setup)
-        live.compare_live(baseline, candidate, limit, asked, as_json=as_json)
+        live.compare_live(baseline, candidate, limit, asked, setup, as_json=as_json)
         return
     if any(models):
         raise InputError(
             "candidate", candidate, f"and {baseline!r} are a model and a result",
             "Compare two models, which are measured now, or two results",
         )  # fmt: skip
+    _refuse(
+        "is about two models that are measured now, and results were given",
+        asked.given() | {"sensor": sensor, "meters": meters},
+    )
     meant = _fields(across)
     sources = Sources(coordinator, token_file)
     old, new = sources.read("baseline", baseline), sources.read("candidate", candidate)
@@ -142,6 +143,15 @@ def compare(
         _print(report, paired.pairs)
     if report.unpaired or any(each.comparison.refusals for each in report.comparisons):
         raise typer.Exit(REFUSED)
+
+
+def _refuse(problem: str, given: Mapping[str, object]) -> None:
+    """Raises:
+    InputError: an option was given that would change nothing.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(name, value, problem, "Leave it out")
 
 
 def _report(

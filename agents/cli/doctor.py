@@ -87,11 +87,11 @@ def _refuse_contradictions(
 
 def _measure(seconds: float) -> NoiseFloor:
     from profiler.noise.floor import measure_noise
-    from profiler.sentinel import ConvolutionWork  # NumPy; not on the way to --help
+    from profiler.sentinel import LayersWork  # NumPy; not on the way to --help
 
     progress = noise_view.Progress(seconds)
     try:
-        return measure_noise(ConvolutionWork(), seconds, on_progress=progress)
+        return measure_noise(LayersWork(), seconds, on_progress=progress)
     finally:
         progress.close()
 

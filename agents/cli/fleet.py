@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from agents.cli import arguments, connection, measurement, options, show, watching
+from agents.cli import arguments, connection, show, watching
+from agents.cli.asked import Asked
+from agents.cli.groups import grouped
 from agents.cli.ordering import as_asked
 from agents.cli.progress import follow_job
 from agents.client import Client
-from agents.messages import Axes, Device, JobRequest, RunState
+from agents.messages import Device, RunState
 from profiler import units
 from profiler.result import RunStatus
-from profiler.spec import Precision, Runtime
 
 devices_app = typer.Typer(invoke_without_command=True)
 
@@ -77,30 +78,12 @@ def remove(
     show.note(f"{name} was removed")
 
 
+@grouped("asked", Asked)
 def submit(
-    model: arguments.Model,
+    asked: Asked,
     devices: Annotated[
         str, typer.Option(help="all, names, or labels such as kind=cpu-board,room=lab.")
     ] = "all",
-    runtime: arguments.Runtimes = None,
-    precision: arguments.Precisions = "fp32",
-    batch_size: arguments.BatchSizes = "1",
-    threads: arguments.Threads = None,
-    resolution: arguments.Resolutions = None,
-    accelerator: arguments.Accelerator = "auto",
-    scenario: arguments.ScenarioName = "single_stream",
-    rate: arguments.Rate = None,
-    latency_bound: arguments.LatencyBound = None,
-    max_time: arguments.MaxTime = 10.0,
-    settle_time: arguments.SettleTime = 600.0,
-    repetitions: arguments.Repetitions = None,
-    quick: arguments.Quick = False,
-    target: arguments.Target = "1%",
-    percentile: arguments.Percentile = "p50",
-    timeout: arguments.Timeout = 600.0,
-    memory_limit: arguments.MemoryLimit = None,
-    input_: arguments.Inputs = None,
-    seed: arguments.Seed = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Show progress, then the results.")] = False,
     coordinator: arguments.Url = None,
     token_file: arguments.TokenFile = None,
@@ -119,33 +102,7 @@ def submit(
       fleetmark submit ./model.pt --input x:float32:1x3x32x32 --devices pi5-a
       fleetmark submit ./model.onnx --scenario server --rate 30 --devices pi5-a
     """
-    ref, path = options.model(model, seed)
-    pattern = measurement.scenario_of(scenario)
-    effort = measurement.effort(repetitions, max_time, pattern, quick=quick)
-    request = options.build(
-        JobRequest,
-        model=ref,
-        devices=devices,
-        axes=options.build(
-            Axes,
-            runtime=options.choices("runtime", runtime, Runtime) if runtime is not None else (),
-            precision=options.choices("precision", precision, Precision),
-            batch_size=options.whole_numbers("batch-size", batch_size),
-            threads=options.whole_numbers("threads", threads) if threads is not None else (None,),
-            resolution=measurement.resolutions(resolution),
-        ),
-        accelerator=accelerator,
-        inputs=options.inputs(input_),
-        scenario=pattern,
-        server=measurement.server_of(pattern, rate, latency_bound, percentile),
-        stop=measurement.stop_of(target, percentile),
-        repetitions=effort.repetitions,
-        max_time_seconds=effort.max_time_seconds,
-        settle_seconds=settle_time,
-        timeout_seconds=timeout,
-        memory_limit_bytes=options.mebibytes("memory-limit", memory_limit),
-        seed=seed,
-    )
+    request, path = asked.request(devices)
     client = connection.connect(coordinator, token_file)
     if path is not None:
         show.note(f"sending {path.name}, {units.bytes_(path.stat().st_size)}")

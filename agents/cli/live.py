@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated
 
 import typer
 
@@ -16,21 +17,58 @@ from profiler.events import ProgressEvent
 from profiler.result import RunResult
 from profiler.runtimes.table import default_runtime
 from profiler.sensors.setup import SensorSetup
-from profiler.spec import Library, RunSpec, Runtime
+from profiler.spec import Library, Precision, RunSpec, Runtime
 
 LEAST_ROUNDS = 4
+ROUNDS = 6
+MAX_TIME = 24.0
+# Seconds beyond the measuring, after which something hangs.
+TIMEOUT = 600.0
 MODEL_SUFFIXES = (".onnx", ".pt", ".pt2")
 
 
-class Live(NamedTuple):
-    """Options of a live comparison, as texts."""
+Both = tuple[str | None, str | None]
 
-    rounds: int
-    max_time: float
-    runtime: str | None
-    threads: str | None
-    batch_size: str
-    sensors: SensorSetup = SensorSetup()
+
+@dataclass(frozen=True)
+class Live:
+    """Options of a live comparison; ``None`` was not given."""
+
+    rounds: Annotated[
+        int | None,
+        typer.Option(help="Live: of two processes of each. Default: 6."),
+    ] = None
+    max_time: Annotated[
+        float | None, typer.Option(help="Live: seconds of measuring in all. Default: 24.")
+    ] = None
+    runtime: Annotated[
+        str | None, typer.Option(help="Live: one for both, or one for each by comma.")
+    ] = None
+    precision: Annotated[str | None, typer.Option(help="Live: likewise. Default: fp32.")] = None
+    threads: Annotated[str | None, typer.Option(help="Live: likewise. Default: all CPUs.")] = None
+    batch_size: Annotated[str | None, typer.Option(help="Live: of both. Default: 1.")] = None
+    resolution: Annotated[
+        str | None, typer.Option(help="Live: of both; height and width of images.")
+    ] = None
+    accelerator: Annotated[
+        str | None, typer.Option(help="Live: of both; auto, cpu, cuda or cuda:N. Default: auto.")
+    ] = None
+    input_: Annotated[
+        list[str] | None,
+        typer.Option("--input", help="Live: of both; name:dtype:shape; repeatable."),
+    ] = None
+    seed: Annotated[
+        int | None, typer.Option(help="Live: of random weights and inputs. Default: 0.")
+    ] = None
+
+    def given(self) -> dict[str, object]:
+        """The options that were given, by their names on the command line."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            name.rstrip("_").replace("_", "-"): value
+            for name, value in values.items()
+            if value is not None
+        }
 
 
 class LiveReport(Frozen):
@@ -47,7 +85,7 @@ def is_model(text: str) -> bool:
 
 
 def compare_live(
-    baseline: str, candidate: str, margin: float, asked: Live, *, as_json: bool
+    baseline: str, candidate: str, margin: float, asked: Live, setup: SensorSetup, *, as_json: bool
 ) -> None:
     """Measure, compare, print; exit status 1 where one of the two failed.
 
@@ -57,12 +95,10 @@ def compare_live(
     from profiler.comparing.compare import Names  # NumPy; not on the way to --help
     from profiler.comparing.duel import Side, duel
 
-    if asked.rounds < LEAST_ROUNDS:
-        raise InputError("rounds", asked.rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")
-    runtimes = _pair("runtime", asked.runtime)
-    sides = [
-        _side(text, name, asked) for text, name in zip((baseline, candidate), runtimes, strict=True)
-    ]
+    rounds = ROUNDS if asked.rounds is None else asked.rounds
+    if rounds < LEAST_ROUNDS:
+        raise InputError("rounds", rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")
+    sides = _sides((baseline, candidate), asked)
     labels = _labels([spec for spec, _ in sides])
     with Bars() as bars:
 
@@ -73,12 +109,12 @@ def compare_live(
         found = duel(
             Side(*sides[0]),
             Side(*sides[1]),
-            rounds=asked.rounds,
+            rounds=rounds,
             cache_dir=connection.cache_dir(),
             names=Names(baseline=labels[0], candidate=labels[1]),
             margin=margin,
             on_progress=progress,
-            sensors=asked.sensors,
+            sensors=setup,
         )
     if as_json:
         show.json_out(LiveReport(comparison=found.comparison, runs=found.results))
@@ -90,7 +126,7 @@ def compare_live(
         raise typer.Exit(1)
 
 
-def _pair(field: str, text: str | None) -> tuple[str | None, str | None]:
+def _pair(field: str, text: str | None) -> Both:
     """``torch,onnxruntime`` → the first for the baseline, the second for the candidate."""
     if text is None:
         return None, None
@@ -100,35 +136,58 @@ def _pair(field: str, text: str | None) -> tuple[str | None, str | None]:
     return parts[0], parts[-1]
 
 
-def _side(text: str, runtime: str | None, asked: Live) -> tuple[RunSpec, Path | None]:
+def _sides(models: tuple[str, str], asked: Live) -> list[tuple[RunSpec, Path | None]]:
+    own = zip(
+        models,
+        _pair("runtime", asked.runtime),
+        _pair("precision", asked.precision),
+        _pair("threads", asked.threads),
+        strict=True,
+    )
+    return [_side(*each, asked) for each in own]
+
+
+def _side(
+    text: str, runtime: str | None, precision: str | None, threads: str | None, asked: Live
+) -> tuple[RunSpec, Path | None]:
     from profiler.fit import refuse_inputs, refuse_runtime
 
-    ref, path = options.model(text, 0)
-    threads = options.whole_numbers("threads", asked.threads) if asked.threads else (None,)
-    (batch_size,) = options.whole_numbers("batch-size", asked.batch_size)[:1]
+    seed = asked.seed or 0
+    max_time = MAX_TIME if asked.max_time is None else asked.max_time
+    ref, path = options.model(text, seed)
+    size = asked.resolution
+    items = "1" if asked.batch_size is None else asked.batch_size
     spec = options.build(
         RunSpec,
         model=ref,
         runtime=options.choice("runtime", runtime, Runtime) if runtime else default_runtime(ref),
-        threads=threads[0],
-        batch_size=batch_size,
-        max_time_seconds=asked.max_time / 2,
+        precision=options.choice("precision", precision or "fp32", Precision),
+        threads=options.one_whole_number("threads", threads) if threads is not None else None,
+        batch_size=options.one_whole_number("batch-size", items),
+        resolution=measurement.resolutions(
+            options.one("resolution", size) if size is not None else None
+        )[0],
+        accelerator="auto" if asked.accelerator is None else asked.accelerator,
+        inputs=options.inputs(asked.input_),
+        max_time_seconds=max_time / 2,
+        timeout_seconds=TIMEOUT + max(max_time, 0),
         # A round's processes are compared as they are: all are measured for the same time.
         stop=measurement.stop_of("0", "p50"),
+        seed=seed,
     )
     refuse_runtime(spec.runtime, ref)
-    refuse_inputs(ref, path, (batch_size,), None)
+    refuse_inputs(ref, path, (spec.batch_size,), spec.inputs, (spec.resolution,))
     return spec, path
 
 
 def _labels(specs: list[RunSpec]) -> tuple[str, str]:
-    """Names that tell the two apart."""
+    """Names that tell the two apart, by the first thing in which they differ."""
     first, second = specs
     if first.model.label != second.model.label:
         return first.model.label, second.model.label
-    if first.runtime is not second.runtime:
-        return (
-            f"{first.model.label} in {first.runtime}",
-            f"{second.model.label} in {second.runtime}",
-        )
+    for field, form in (("runtime", "{}"), ("precision", "{}"), ("threads", "{} thread(s)")):
+        values = [getattr(spec, field) for spec in specs]
+        if values[0] != values[1]:
+            named = [f"{first.model.label} in {form.format(value or 'all')}" for value in values]
+            return named[0], named[1]
     return f"{first.model.label} (first)", f"{second.model.label} (second)"

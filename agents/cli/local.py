@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import product
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter
 
-from agents.cli import arguments, connection, measurement, options, show
+from agents.cli import arguments, connection, options, show
+from agents.cli.asked import Asked
+from agents.cli.groups import grouped
 from agents.cli.progress import Bars, describe
-from agents.messages import RunList
+from agents.messages import JobRequest, RunList
+from agents.points import points, runtimes_of
 from profiler import units
 from profiler.events import ProgressEvent
-from profiler.result import FailureKind, KnobName, RunStatus
-from profiler.runtimes.table import RuntimeStatus, available, default_runtime
+from profiler.result import FailureKind, KnobName, RunResult, RunStatus
+from profiler.runtimes.table import RuntimeStatus, available
 from profiler.sensors.configured import sensor_setup
-from profiler.spec import Precision, RunSpec, Runtime
+from profiler.spec import RunSpec
 
 
+@grouped("asked", Asked)
 def run(
-    model: arguments.Model,
-    runtime: arguments.Runtimes = None,
-    precision: arguments.Precisions = "fp32",
-    batch_size: arguments.BatchSizes = "1",
-    threads: arguments.Threads = None,
-    resolution: arguments.Resolutions = None,
-    accelerator: arguments.Accelerator = "auto",
-    scenario: arguments.ScenarioName = "single_stream",
-    rate: arguments.Rate = None,
-    latency_bound: arguments.LatencyBound = None,
-    max_time: arguments.MaxTime = 10.0,
-    settle_time: arguments.SettleTime = 600.0,
-    repetitions: arguments.Repetitions = None,
-    quick: arguments.Quick = False,
-    target: arguments.Target = "1%",
-    percentile: arguments.Percentile = "p50",
-    timeout: arguments.Timeout = 600.0,
-    memory_limit: arguments.MemoryLimit = None,
-    input_: arguments.Inputs = None,
-    seed: arguments.Seed = 0,
+    asked: Asked,
     tune: Annotated[
         str | None,
         typer.Option(help="Set governor,turbo,… while it measures, and put them back (root)."),
@@ -65,58 +51,17 @@ def run(
       fleetmark run timm:mobilevit_s --runtime onnxruntime --quick --json
       fleetmark run ./model.onnx --meters meters.toml
     """
-    import sys
-
-    from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
-    from profiler.local_run import measure_all_here
-
     devices_own = sensor_setup(sensor, meters)
-    ref, path = options.model(model, seed)
-    pattern = measurement.scenario_of(scenario)
-    effort = measurement.effort(repetitions, max_time, pattern, quick=quick)
-    engines = (
-        options.choices("runtime", runtime, Runtime)
-        if runtime is not None
-        else (default_runtime(ref),)
-    )
-    points = product(
-        engines,
-        options.choices("precision", precision, Precision),
-        options.whole_numbers("batch-size", batch_size),
-        options.whole_numbers("threads", threads) if threads is not None else (None,),
-        measurement.resolutions(resolution),
-    )
-    specs = [
-        options.build(
-            RunSpec,
-            model=ref,
-            runtime=engine,
-            precision=arithmetic,
-            accelerator=accelerator,
-            batch_size=items,
-            threads=count,
-            resolution=size,
-            inputs=options.inputs(input_),
-            scenario=pattern,
-            server=measurement.server_of(pattern, rate, latency_bound, percentile),
-            stop=measurement.stop_of(target, percentile),
-            max_time_seconds=effort.max_time_seconds,
-            settle_seconds=settle_time,
-            repetitions=effort.repetitions,
-            timeout_seconds=timeout,
-            memory_limit_bytes=options.mebibytes("memory-limit", memory_limit),
-            seed=seed,
-        )
-        for engine, arithmetic, items, count, size in points
-    ]
-    for spec in specs:
-        refuse_runtime(spec.runtime, ref)
-        refuse_inputs(ref, path, (spec.batch_size,), spec.inputs, (spec.resolution,))
+    request, path = asked.request()
+    specs = points(request)
+    _refuse_misfits(request, path)
     with Bars() as bars, _tuned(tune):
 
         def progress(place: int, event: ProgressEvent) -> None:
             text = describe(event.phase, event.p50_seconds)
             bars.update(_label(specs, place), event.fraction, text, event.phase)
+
+        from profiler.local_run import measure_all_here
 
         found = measure_all_here(
             specs,
@@ -131,9 +76,29 @@ def run(
         show.json_out(RunList(runs=results))
     else:
         show.results(results)
-    if any(result.status is not RunStatus.SUCCEEDED for result in results):
-        unsupported = [r.error and r.error.kind is FailureKind.UNSUPPORTED for r in results]
-        raise typer.Exit(2 if all(unsupported) else 1)
+    _exit_with(results)
+
+
+def _refuse_misfits(request: JobRequest, path: Path | None) -> None:
+    """Raises:
+    InputError: model, runtimes, inputs and sizes do not go together.
+    """
+    from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
+
+    for runtime in runtimes_of(request):
+        refuse_runtime(runtime, request.model)
+    axes = request.axes
+    refuse_inputs(request.model, path, axes.batch_size, request.inputs, axes.resolution)
+
+
+def _exit_with(results: Sequence[RunResult]) -> None:
+    """Raises:
+    typer.Exit: a run has failed; with 2 if all did because this device cannot run such a thing.
+    """
+    if all(result.status is RunStatus.SUCCEEDED for result in results):
+        return
+    unsupported = [r.error and r.error.kind is FailureKind.UNSUPPORTED for r in results]
+    raise typer.Exit(2 if all(unsupported) else 1)
 
 
 def _label(specs: Sequence[RunSpec], place: int) -> str:

@@ -43,7 +43,7 @@ def scenario_of(text: str) -> Scenario:
 
 
 def server_of(
-    scenario: Scenario, rate: float | None, latency_bound: float | None, percentile: str
+    scenario: Scenario, rate: float | None, latency_bound: float | None, percentile: str | None
 ) -> ServerSpec | None:
     """The load of the scenario ``server``.
 
@@ -62,13 +62,12 @@ def server_of(
             "scenario", scenario, problem,
             "Say --rate 100, or --latency-bound 0.05 to search the highest rate",
         )  # fmt: skip
-    # A bound on the median says nothing about a queue: what is not asked for is the tail.
-    of_bound = "p99" if percentile == "p50" else percentile
     return options.build(
         ServerSpec,
         rate_per_second=rate,
         latency_bound_seconds=latency_bound,
-        percentile=of_bound,
+        # A bound on the median says nothing about a queue: what is not asked for is the tail.
+        percentile=percentile or "p99",
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from profiler.base import StrEnum
 from profiler.errors import InputError
+from profiler.refusal import refusal
 from profiler.spec import ArchitectureRef, ArtifactRef, InputSpec
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -57,6 +58,25 @@ def whole_numbers(field: str, text: str) -> tuple[int, ...]:
         InputError: one is no whole number, or below 1.
     """
     return tuple(_whole(field, part) for part in split(field, text))
+
+
+def one(field: str, text: str) -> str:
+    """A value that is no list.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    parts = split(field, text)
+    if len(parts) > 1:
+        raise InputError(field, text, "names more than one", "This command takes one")
+    return parts[0]
+
+
+def one_whole_number(field: str, text: str) -> int:
+    """Raises:
+    InputError: it is not one whole number of at least 1.
+    """
+    return _whole(field, one(field, text))
 
 
 def _whole(field: str, text: str) -> int:
@@ -130,6 +150,9 @@ _OPTION_NAMES = {
     "timeout_seconds": "timeout",
     "memory_limit_bytes": "memory-limit",
     "batch_size": "batch-size",
+    "rate_per_second": "rate",
+    "latency_bound_seconds": "latency-bound",
+    "inputs": "input",
     "metrics_port": "metrics-port",
     "keep_warm_seconds": "keep-warm",
     "labels": "label",
@@ -149,12 +172,4 @@ def build(kind: type[Model], **values: object) -> Model:
 
 
 def _refused(error: ValidationError, what: str) -> InputError:
-    first = error.errors()[0]
-    names = [_OPTION_NAMES.get(str(part), str(part)) for part in first["loc"]]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return InputError(
-        ".".join(names) or what,
-        first.get("input"),
-        f"is refused: {message[0].lower()}{message[1:]}",
-        "See --help",
-    )
+    return refusal(error, lambda part: _OPTION_NAMES.get(part, part), what, "See --help")

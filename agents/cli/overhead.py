@@ -17,6 +17,7 @@ from profiler.events import ProgressEvent, WorkerRequest
 from profiler.overhead.plan import OverheadPlan, Subject
 from profiler.result import Interval, Overhead, OverheadFigure
 from profiler.sensors.configured import sensor_setup
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import RunSpec, Runtime
 
 # Small enough to be disturbed, and what users of boards run.
@@ -38,6 +39,7 @@ def overhead(
     ] = None,
     sensor: arguments.Sensors = None,
     meters: arguments.Meters = None,
+    input_: arguments.Inputs = None,
     seed: arguments.Seed = 0,
     as_json: arguments.AsJson = False,
 ) -> None:
@@ -55,10 +57,8 @@ def overhead(
       fleetmark overhead --root recorded/orin-nano
     """
     from profiler.device.fingerprint import save_overhead
-    from profiler.fit import refuse_runtime  # NumPy; not on the way to --help
-    from profiler.overhead.measure import LEAST_ROUNDS, figures
-    from profiler.pool import WorkerPool
-    from profiler.session import measure_overhead
+    from profiler.fit import refuse_inputs, refuse_runtime  # NumPy; not on the way to --help
+    from profiler.overhead.measure import LEAST_ROUNDS
 
     if rounds < LEAST_ROUNDS:
         raise InputError("rounds", rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")
@@ -70,20 +70,37 @@ def overhead(
         RunSpec,
         model=ref,
         runtime=options.choice("runtime", runtime, Runtime),
-        threads=int(threads) if threads is not None else None,
+        threads=options.one_whole_number("threads", threads) if threads is not None else None,
+        inputs=options.inputs(input_),
         timeout_seconds=120 + 5 * SECONDS_PER_ROUND * rounds,
         seed=seed,
     )
     refuse_runtime(spec.runtime, ref)
-    pids = fleet_processes()
+    refuse_inputs(ref, path, (spec.batch_size,), spec.inputs)
     plan = OverheadPlan(
         rounds=rounds,
         hertz=spec.sample_hertz,
-        fleet_pids=pids,
+        fleet_pids=fleet_processes(),
         warmup_seconds=WARMUP_SECONDS,
         seed=seed,
         recorded_root=root.absolute() if root is not None else None,
     )
+    found = _measured(spec, path, plan, setup)
+    kept = save_overhead(connection.cache_dir(), of_this_device(found))
+    if as_json:
+        show.json_out(found)
+        return
+    _print(found, has_fleet=bool(plan.fleet_pids))
+    show.note(f"kept in {kept}; results of this device carry it from now on")
+
+
+def _measured(
+    spec: RunSpec, path: Path | None, plan: OverheadPlan, sensors: SensorSetup
+) -> Overhead:
+    from profiler.overhead.measure import figures
+    from profiler.pool import WorkerPool
+    from profiler.session import measure_overhead
+
     with (
         tempfile.TemporaryDirectory(prefix="fleetmark-") as work,
         Bars() as bars,
@@ -96,25 +113,19 @@ def overhead(
             model_path=path,
             cache_dir=connection.cache_dir(),
             work_dir=Path(work),
-            sensors=setup,
+            sensors=sensors,
         )
 
         def progress(event: ProgressEvent) -> None:
             bars.update(spec.model.label, event.fraction, WORDS[event.phase], event.phase)
 
         measured = measure_overhead(request, plan, pool, progress)
-    found = Overhead(
+    return Overhead(
         measured_at=datetime.now(timezone.utc),
         model=spec.model.label,
         runtime=spec.runtime.value,
         figures=figures(measured.rounds),
     )
-    kept = save_overhead(connection.cache_dir(), of_this_device(found))
-    if as_json:
-        show.json_out(found)
-        return
-    _print(found, has_fleet=bool(pids))
-    show.note(f"kept in {kept}; results of this device carry it from now on")
 
 
 def of_this_device(found: Overhead) -> Overhead:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from profiler.report import scenario_sentence, table
-from profiler.result import RunResult
+from profiler.result import Flag, RunResult
 
 # Where nobody watches, a table must not be cut to 80 columns.
 WIDE = 220
@@ -52,7 +52,9 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | Non
 
 
 def results(runs: Sequence[RunResult]) -> None:
-    """Results as a table with footnotes, and the advice of every flag once."""
+    """Results as a table with footnotes, and every flag once: its advice, and what it saw if that
+    is one thing.
+    """
     found = table(runs)
     grid(found.columns, found.rows)
     out = console()
@@ -61,13 +63,21 @@ def results(runs: Sequence[RunResult]) -> None:
     for run in runs:
         if sentence := scenario_sentence(run):
             out.print(Text(sentence))
-    advice = {flag.name: flag.advice for run in runs for flag in run.flags}
-    for name, text in sorted(advice.items()):
-        out.print(Text(f"{name}: {text}"))
+    for text in _explained([flag for run in runs for flag in run.flags]):
+        out.print(Text(text))
     for run in runs:
         if run.error and run.error.stderr_tail:
             out.print(Text(f"\nlast lines of {run.model} in {run.runtime} on {run.device}:"))
             out.print(Text(run.error.stderr_tail))
+
+
+def _explained(flags: Sequence[Flag]) -> list[str]:
+    found = []
+    for name in sorted({flag.name for flag in flags}):
+        same = [flag for flag in flags if flag.name == name]
+        seen = f"{same[0].detail}; " if len(same) == 1 else ""
+        found.append(f"{name}: {seen}{same[-1].advice}")
+    return found
 
 
 def ago(moment: datetime | None) -> str:

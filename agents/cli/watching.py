@@ -28,6 +28,8 @@ from profiler.base import Frozen
 EVERY_SECONDS = 1.0
 # Lines that are not devices: title, header, frames.
 OTHER_LINES = 16
+# On a terminal with fewer columns than this a bar would leave no room for names.
+WIDE_ENOUGH = 100
 COLOURS = {
     DeviceState.BUSY: "blue",
     DeviceState.ONLINE: "green",
@@ -57,7 +59,7 @@ def watch_fleet(client: Client, *, as_json: bool) -> None:
         with contextlib.suppress(KeyboardInterrupt), keys() as pressed:
             follow(console, found, lambda: _ask(client), pressed)
     else:
-        console.print(picture(found, lines=found.devices.matching))
+        console.print(picture(found, lines=found.devices.matching, width=console.size.width))
 
 
 def _ask(client: Client) -> Fleet:
@@ -82,7 +84,8 @@ def follow(
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             lines = max(1, console.size.height - OTHER_LINES)
-            live.update(picture(found, lines=lines, note=note), refresh=True)
+            now = picture(found, lines=lines, note=note, width=console.size.width)
+            live.update(now, refresh=True)
             if pressed(EVERY_SECONDS).lower() == "q":
                 return
             try:
@@ -119,13 +122,13 @@ def keys() -> Iterator[Callable[[float], str]]:
 # --- what it looks like ------------------------------------------------------------------------
 
 
-def picture(found: Fleet, *, lines: int, note: str = "") -> RenderableType:
-    """The fleet in a few lines and a table of ``lines`` devices."""
+def picture(found: Fleet, *, lines: int, width: int, note: str = "") -> RenderableType:
+    """The fleet in a few lines and a table of ``lines`` devices, ``width`` columns wide."""
     parts: list[RenderableType] = [_headline(found.overview)]
     if not found.devices.devices:
         parts.append(Text("No device is registered. Start `fleetmark agent` on one."))
     else:
-        parts.append(_devices(found.devices, lines))
+        parts.append(_devices(found.devices, lines, wide=width >= WIDE_ENOUGH))
     if found.overview.latest:
         parts.append(_latest(found.overview))
     if note:
@@ -145,21 +148,26 @@ def _headline(overview: Overview) -> Text:
     return text
 
 
-def _devices(page: DevicePage, lines: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
-    for name in ("device", "state", "runs", ""):
-        table.add_column(name, no_wrap=name == "device", overflow="fold")
-    for name in ("p50 so far", "power", "waiting"):
+def _devices(page: DevicePage, lines: int, *, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False, collapse_padding=not wide)
+    table.add_column("device", no_wrap=True)
+    table.add_column("state", overflow="fold")
+    # A line for each device: whatever is too long here is cut, and the rest is to be seen.
+    table.add_column("runs", no_wrap=True, ratio=1)
+    table.add_column("", no_wrap=True)
+    if wide:
+        table.add_column("")
+    for name in ("p50 so far" if wide else "p50", "power", "waiting"):
         table.add_column(name, justify="right", no_wrap=True)
     shown = page.devices[:lines]
     for device in shown:
-        table.add_row(*_row(device))
+        table.add_row(*_row(device, wide=wide))
     if page.matching > len(shown):
         table.caption = f"and {page.matching - len(shown)} further devices"
     return table
 
 
-def _row(device: DeviceSummary) -> tuple[RenderableType, ...]:
+def _row(device: DeviceSummary, *, wide: bool) -> tuple[RenderableType, ...]:
     run = device.running
     progress = run.progress if run else None
     p50 = progress.p50_seconds if progress else None
@@ -169,8 +177,8 @@ def _row(device: DeviceSummary) -> tuple[RenderableType, ...]:
     return (
         Text(device.name, style="bold"),
         state,
-        Text(_what(run)) if run else Text(""),
-        ProgressBar(total=1.0, completed=progress.fraction, width=16) if progress else Text(""),
+        Text(_what(run) if run else ""),
+        *_how_far(run, wide=wide),
         Text(units.seconds(p50) if p50 is not None else ""),
         Text(f"{device.power_watts:.1f} W" if device.power_watts is not None else ""),
         Text(str(device.queued) if device.queued else ""),
@@ -179,8 +187,17 @@ def _row(device: DeviceSummary) -> tuple[RenderableType, ...]:
 
 def _what(run: Run) -> str:
     spec = run.spec
-    doing = describe(run.progress.phase, None) if run.progress else "starting"
-    return f"{spec.model.label} {spec.runtime} b{spec.batch_size}: {doing}"
+    return f"{spec.model.label} {spec.runtime} b{spec.batch_size}"
+
+
+def _how_far(run: Run | None, *, wide: bool) -> tuple[RenderableType, ...]:
+    """What it is doing, and a bar; both in one word and a number where there is little room."""
+    progress = run.progress if run else None
+    doing = describe(progress.phase, None) if progress else "starting" if run else ""
+    if not wide:
+        return (Text(f"{doing} {progress.fraction:.0%}" if progress else doing),)
+    bar = ProgressBar(total=1.0, completed=progress.fraction, width=16) if progress else Text("")
+    return Text(doing), bar
 
 
 def _latest(overview: Overview) -> Table:

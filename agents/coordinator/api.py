@@ -42,6 +42,7 @@ from agents.messages import (
 from profiler.base import Frozen
 from profiler.device.environment import fleetmark_version
 from profiler.errors import InputError
+from profiler.refusal import first_of
 from profiler.result import RunResult
 from profiler.spec import ArtifactRef
 
@@ -168,15 +169,14 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _validation(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"] if part != "body")
+        found = first_of(first)
+        field = ".".join(part for part in found.field if part != "body")
         if first["type"] == "json_invalid":
             # What stands there is a position.
             field = "body"
-        message = str(first["msg"]).removeprefix("Value error, ")
-        given = first.get("input")
-        value = None if isinstance(given, dict | list) else str(given)[:200]
+        value = None if isinstance(found.value, dict | list) else str(found.value)[:200]
         remedy = "See /api/v1/openapi.json for what is accepted"
-        return _answer(422, Problem(field=field, value=value, problem=message, remedy=remedy))
+        return _answer(422, Problem(field=field, value=value, problem=found.problem, remedy=remedy))
 
     @app.exception_handler(NotFoundError)
     async def _missing(_: Request, error: NotFoundError) -> JSONResponse:

@@ -182,7 +182,7 @@ class Baselines:
             reason = self._why_not(run_id)
             raise NotFoundError(f"there is no verdict on run {run_id}: {reason}")
         comparison = Comparison.model_validate_json(row.comparison)
-        return VerdictDetail(verdict=_verdict_of(row), comparison=comparison)
+        return VerdictDetail(verdict=verdict_of(row), comparison=comparison)
 
     def _why_not(self, run_id: str) -> str:
         row = self._result_row(run_id)
@@ -202,7 +202,7 @@ class Baselines:
         query = select(v).join(schema.results, r.run_id == v.c.run_id)
         with reading(self._engine) as db:
             rows = db.execute(query.where(r.seq.in_(newest_successes()))).all()
-        return {row.run_id: _verdict_of(row) for row in rows}
+        return {row.run_id: verdict_of(row) for row in rows}
 
     def unjudged(self) -> tuple[str, ...]:
         """Latest successes that have no verdict, be it that none can be."""
@@ -292,7 +292,7 @@ def _judged_run(row: Row[Any]) -> JudgedRun:
         p50_seconds=p50.value if p50 else None,
         p50_low_seconds=p50.low if p50 else None,
         p50_high_seconds=p50.high if p50 else None,
-        verdict=_verdict_of(row) if row.verdict is not None else None,
+        verdict=verdict_of(row) if row.verdict is not None else None,
     )
 
 
@@ -310,7 +310,7 @@ def configuration_of(result: RunResult) -> Configuration:
     )
 
 
-def _verdict_of(row: Row[Any]) -> RunVerdict:
+def verdict_of(row: Row[Any]) -> RunVerdict:
     ratio = None
     if row.ratio is not None:
         ratio = Interval(value=row.ratio, low=row.ratio_low, high=row.ratio_high)

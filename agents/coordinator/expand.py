@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 import random
-from itertools import product
-from math import prod
 
 from agents.coordinator.rows import DeviceRecord
 from agents.messages import JobRequest
+from agents.points import number_of_points, points, runtimes_of
+from profiler.contradictions import refuse_deadline
 from profiler.errors import InputError
 from profiler.fit import refuse_runtime
-from profiler.runtimes.table import default_runtime
 from profiler.spec import ArchitectureRef, ArtifactRef, RunSpec, Runtime
 
 MAX_RUNS = 10_000
@@ -29,19 +28,17 @@ def expand(request: JobRequest, devices: tuple[DeviceRecord, ...]) -> Plan:
     Raises:
         InputError: nothing of the fleet can run it, or there are too many runs.
     """
-    runtimes = request.axes.runtime or (default_runtime(request.model),)
     _refuse_unknown_model(request.model, devices)
-    for runtime in runtimes:
+    for runtime in runtimes_of(request):
         _refuse_runtime(runtime, request.model, devices)
-    axes = request.axes
-    values = (runtimes, axes.precision, axes.batch_size, axes.threads, axes.resolution)
-    count = prod(map(len, values))
+    refuse_deadline(request.timeout_seconds, request.max_time_seconds)
+    count = number_of_points(request)
     if count * len(devices) > MAX_RUNS:
         raise InputError(
             "axes", f"{count} points × {len(devices)} devices",
             f"is more than {MAX_RUNS} runs", "Submit fewer values at a time",
         )  # fmt: skip
-    specs = [_spec(request, *point) for point in product(*values)]
+    specs = points(request)
     plan: Plan = []
     for device in devices:
         # In an order of its own on each: what changes there with time meets no point by design.
@@ -49,38 +46,6 @@ def expand(request: JobRequest, devices: tuple[DeviceRecord, ...]) -> Plan:
         random.Random(f"{request.seed}/{device.name}").shuffle(order)  # noqa: S311 - no secret
         plan += [(device, spec) for spec in order]
     return plan
-
-
-def _spec(
-    request: JobRequest,
-    runtime: Runtime,
-    precision: object,
-    batch_size: int,
-    threads: int | None,
-    resolution: tuple[int, int] | None,
-) -> RunSpec:
-    return RunSpec.model_validate(
-        {
-            "model": request.model,
-            "runtime": runtime,
-            "precision": precision,
-            "batch_size": batch_size,
-            "threads": threads,
-            "accelerator": request.accelerator,
-            "inputs": request.inputs,
-            "resolution": resolution,
-            "scenario": request.scenario,
-            "server": request.server,
-            "warmup": request.warmup,
-            "stop": request.stop,
-            "repetitions": request.repetitions,
-            "max_time_seconds": request.max_time_seconds,
-            "settle_seconds": request.settle_seconds,
-            "timeout_seconds": request.timeout_seconds,
-            "memory_limit_bytes": request.memory_limit_bytes,
-            "seed": request.seed,
-        }
-    )
 
 
 def _refuse_unknown_model(

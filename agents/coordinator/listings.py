@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Engine, func, select
 
 from agents.coordinator import schema
+from agents.coordinator.baselines import verdict_of
 from agents.coordinator.database import reading
 from agents.coordinator.rows import job_of, run_of, run_states
 from agents.coordinator.summary_rows import run_summary
 from agents.messages import Run, RunState
-from agents.views import JobPage, LatestRuns, RunPage, RunSummary
+from agents.views import HistoryPoint, JobPage, LatestRuns, RunPage
 from profiler.errors import InputError
 from profiler.result import RunStatus
 
@@ -21,6 +22,7 @@ ACTIVE = [RunState.ASSIGNED.value, RunState.RUNNING.value]
 
 s = schema.summaries.c
 r = schema.runs.c
+v = schema.verdicts.c
 
 
 class Listings:
@@ -86,18 +88,29 @@ class Listings:
             if count > most:
                 raise InputError(
                     "model" if model is None else "device", model or device,
-                    f"has {count} series; one chart shows {most} at most",
+                    f"has {count:,} series; one chart shows {most:,} at most",
                     "Choose a model and a device",
                 )  # fmt: skip
             rows = db.execute(query).all()
         return LatestRuns(runs=tuple(run_summary(row) for row in rows))
 
-    def history(self, device: str, model: str, most: int) -> tuple[RunSummary, ...]:
-        """Successes of a model on a device, newest first."""
+    def history(self, device: str, model: str, most: int) -> tuple[HistoryPoint, ...]:
+        """Successes of a model on a device with the verdicts on them, newest first."""
         asked = _asked("", device, model, None, RunStatus.SUCCEEDED)
-        query = select(schema.summaries).where(*asked).order_by(s.seq.desc()).limit(most)
+        # All but the comparison itself, which is long.
+        verdict = [column for column in v if column.name != v.comparison.name]
+        query = (
+            select(s.summary, *verdict)
+            .select_from(schema.summaries.outerjoin(schema.verdicts, v.run_id == s.run_id))
+            .where(*asked)
+            .order_by(s.seq.desc())
+            .limit(most)
+        )
         with reading(self._engine) as db:
-            return tuple(run_summary(row) for row in db.execute(query))
+            return tuple(
+                HistoryPoint(run=run_summary(row), verdict=verdict_of(row) if row.verdict else None)
+                for row in db.execute(query)
+            )
 
     def models(self) -> tuple[str, ...]:
         """Names of all models that were measured, the most of them that a list can hold."""

@@ -142,8 +142,8 @@ def _add_charts(app: FastAPI, coordinator: Coordinator, guard: Any) -> None:
 
     @app.get("/api/v1/page/history", dependencies=[guard])
     def _history(device: Name, model: Name) -> History:
-        runs = listings.history(device, model, CHART_POINTS + 1)
-        return history(device, model, runs[:CHART_POINTS], cut=len(runs) > CHART_POINTS)
+        found = listings.history(device, model, CHART_POINTS + 1)
+        return history(device, model, found[:CHART_POINTS], cut=len(found) > CHART_POINTS)
 
     @app.get("/api/v1/page/latest", dependencies=[guard])
     def _latest(device: str | None = None, model: str | None = None) -> LatestRuns:

@@ -190,18 +190,19 @@ class Store(Registry, Reader):
             return True
 
     def _insert_result(self, db: Connection, run: Run, result: RunResult) -> None:
+        now = self._now()
         done = db.execute(
             insert(schema.results).values(
                 run_id=run.id, device_id=run.device_id, device=run.device,
                 model=result.model, status=result.status.value, series=series_of(result),
-                result=result.model_dump_json(), received_at=self._now(),
+                result=result.model_dump_json(), received_at=now,
             )
         )  # fmt: skip
         (seq,) = done.inserted_primary_key or (0,)
         # By the run's own names, whatever the device says: the listing leads to the run.
         names = {"run_id": run.id, "job_id": run.job_id, "device": run.device}
         named = result.model_copy(update=names)
-        db.execute(insert(schema.summaries).values(**columns_of(seq, named)))
+        db.execute(insert(schema.summaries).values(**columns_of(seq, named, run.created_at, now)))
 
     def _cancel(self, db: Connection, run: Run, reason: str) -> None:
         self._move(db, run, RunState.CANCELLED, reason)

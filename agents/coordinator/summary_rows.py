@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
+from agents.coordinator.device_clock import offset_seconds
 from agents.coordinator.rows import series_of
 from agents.views import RunSummary
 from profiler.result import RunResult
@@ -13,8 +15,16 @@ from profiler.result import RunResult
 ERROR_CHARACTERS = 300
 
 
-def summary_of(seq: int, result: RunResult) -> RunSummary:
-    """The line of a result."""
+def summary_of(
+    seq: int, result: RunResult, submitted: datetime | None = None, received: datetime | None = None
+) -> RunSummary:
+    """The line of a result.
+
+    Args:
+        submitted: when the run was, by the coordinator's clock.
+        received: when its result came; both are not known of an earlier version's store.
+    """
+    off = offset_seconds(result, submitted, received) if submitted and received else None
     latency, memory = result.latency, result.memory
     energy = result.energy.headline if result.energy else None
     p50 = latency.p50 if latency else None
@@ -48,12 +58,16 @@ def summary_of(seq: int, result: RunResult) -> RunSummary:
         error_kind=error.kind if error else None,
         error=error.message[:ERROR_CHARACTERS] if error else None,
         finished_at=result.finished_at,
+        received_at=received,
+        clock_offset_seconds=off,
     )
 
 
-def columns_of(seq: int, result: RunResult) -> dict[str, Any]:
-    """A row of the table."""
-    found = summary_of(seq, result)
+def columns_of(
+    seq: int, result: RunResult, submitted: datetime | None = None, received: datetime | None = None
+) -> dict[str, Any]:
+    """A row of the table; arguments as those of ``summary_of``."""
+    found = summary_of(seq, result, submitted, received)
     parts = (
         found.model, found.device, found.runtime, found.precision, found.accelerator,
         found.status.value, found.scenario, found.error_kind, *found.flags,

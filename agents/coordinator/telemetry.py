@@ -1,7 +1,7 @@
 """What a device's sensors say now, from the /metrics that its agent serves.
 
 Asked only while somebody watches the device, and at most once a second however many do. While a
-run is measured the agent reads no sensor for others, and so neither do we.
+run is measured the agent reads no sensor for others: it serves what the run's own sampler read.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from agents.coordinator.device_clock import offset_seconds
 from agents.coordinator.presence import Presence, Present
 from agents.coordinator.registry import DeviceLine
 from agents.coordinator.rows import DeviceRecord
@@ -175,7 +176,10 @@ class Watching:
         """
         run = self._store.run(run_id)
         result = self._store.result(run_id) if run.state.final else None
-        return RunView(run=self.with_progress([run])[0], result=result)
+        off = None
+        if result is not None and run.finished_at is not None:
+            off = offset_seconds(result, run.created_at, run.finished_at)
+        return RunView(run=self.with_progress([run])[0], result=result, clock_offset_seconds=off)
 
 
 def _has(line: DeviceLine, words: str) -> bool:

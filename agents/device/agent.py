@@ -177,6 +177,7 @@ class DeviceAgent:
             work_dir=new_work_dir(self._work, run.key.run_id, run.key.attempt),
             overhead=overhead,
             sensors=self._config.sensors,
+            newest_path=self._state.newest.path,
         )
 
     def _deliver(self, key: AttemptKey, result: RunResult, work_dir: Path | None) -> None:

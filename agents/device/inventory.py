@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import socket
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agents.messages import PROTOCOL_VERSION, Inventory, Versions
+from profiler.device.accelerator_users import read_accelerator_use
 from profiler.device.environment import board, cpu_model, fleetmark_version, memory_total
 from profiler.device.inventory import Software
 from profiler.errors import FleetmarkError
@@ -46,6 +48,16 @@ def device_kind(root: Path, accelerators: tuple[str, ...]) -> str:
     if accelerators:
         return "gpu"
     return "cpu-board" if (root / "proc/device-tree/model").exists() else "cpu"
+
+
+def accelerator_driver(root: Path) -> str | None:
+    """The NVIDIA driver's version; on a Jetson that of Linux for Tegra, of which it is a part."""
+    release = root / "etc/nv_tegra_release"
+    if release.exists():
+        text = release.read_text(encoding="utf-8", errors="replace")
+        found = re.match(r"# R(\d+) \(release\), REVISION: ([\d.]+)", text)
+        return f"L4T {found[1]}.{found[2]}" if found else None
+    return read_accelerator_use(root).driver
 
 
 def read_software(python: str) -> Software:
@@ -102,6 +114,7 @@ def read_inventory(
         cpu_count=os.cpu_count() or 1,
         memory_total_bytes=memory_total(root),
         accelerators=accelerators,
+        driver=accelerator_driver(root),
         runtimes=software.runtimes,
         catalogs=software.catalogs,
         energy_sources=tuple(sorted({channel.source for channel in power})),

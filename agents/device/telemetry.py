@@ -17,6 +17,7 @@ from agents.messages import Inventory, Versions
 from agents.metrics_server import MetricsServer, serve_metrics
 from profiler.result import RunResult, RunStatus
 from profiler.sensors.discover import open_sources
+from profiler.sensors.newest import NewestFile
 from profiler.sensors.site import HERE, Site
 
 log = logging.getLogger(__name__)
@@ -28,12 +29,14 @@ class AgentState:
     Attributes:
         idle: set while no run is on the device.
         latencies: of the runs that are measured.
+        newest: what the sampler of a run reads.
     """
 
     def __init__(self) -> None:
         self.idle = threading.Event()
         self.idle.set()
         self.latencies = LatencyBoard()
+        self.newest = NewestFile()
         self._lock = threading.Lock()
         self._counts: Counter[RunStatus] = Counter()
 
@@ -78,7 +81,7 @@ class Telemetry:
         busy = self._state.busy
         if busy:
             # The watch has stopped: what it read before the run says nothing of now.
-            self._watch.forget()
+            self._watch.follow()
         now = self._watch.readings()
         return AgentSnapshot(
             build=self._versions,
@@ -98,7 +101,7 @@ def start_metrics(config: AgentConfig, state: AgentState) -> MetricsServer | Non
     """Serve the agent's metrics. A port that is taken costs the metrics, not the agent."""
     setup = config.sensors
     sources, _absent = open_sources(Site.at(HERE, setup.meters), setup.only)
-    watch = SensorWatch(sources)
+    watch = SensorWatch(sources, state.newest.read)
     telemetry = Telemetry(state, read_versions(), config.inventory, watch)
     registry = CollectorRegistry()
     registry.register(AgentCollector(telemetry.snapshot))

@@ -30,7 +30,7 @@ class SensorRead(Frozen):
     """What reading one source was like.
 
     Attributes:
-        failed: readings that gave no value last time; ``None`` while a run is measured.
+        failed: readings that gave no value last time; ``None`` while nothing is read.
         duration_seconds: how long it took; ``None`` likewise.
         failed_total: since the agent started.
     """

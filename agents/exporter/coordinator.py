@@ -107,12 +107,19 @@ def _run_families(now: CoordinatorSnapshot, names: set[str]) -> Iterator[Metric]
         [Row(labels, found.ratio.value) for labels, found in judged if found.ratio is not None],
     )
     yield _of(
-        metrics.RUN_VERDICT,
+        metrics.RUN_BASELINE_BOUND,
         [
-            Row((*labels, name), float(found.verdict == name))
+            Row((*labels, name), bound)
             for labels, found in judged
-            for name in metrics.VERDICTS
+            if found.ratio is not None
+            for name, bound in zip(
+                metrics.RATIO_BOUNDS, (found.ratio.low, found.ratio.high), strict=True
+            )
+            if bound is not None
         ],
+    )
+    yield _of(
+        metrics.RUN_VERDICT, [Row((*labels, found.verdict.value), 1) for labels, found in judged]
     )
 
 

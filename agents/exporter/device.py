@@ -19,6 +19,7 @@ def device_labels(inventory: Inventory) -> tuple[str, ...]:
         inventory.machine,
         inventory.cpu_model,
         ", ".join(inventory.accelerators),
+        inventory.driver or "",
         *(versions.get(engine) or "" for engine in _ENGINES),
     )
 

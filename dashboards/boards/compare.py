@@ -7,8 +7,9 @@ from grafana_foundation_sdk.builders.dashboard import QueryVariable
 from grafana_foundation_sdk.models.dashboard import Dashboard, DynamicConfigValue, FieldColorModeId
 
 from dashboards import frame, series, style
-from dashboards.series import CONFIGURATION_LEGEND, chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, UNSURE, WARNING
+from dashboards.boards.latency import against_baseline
+from dashboards.series import chosen, select
+from dashboards.style import BAD, GOOD, NEUTRAL, UNSURE
 
 # Figures of different batch sizes or load patterns are not compared: one of each is chosen.
 CHOSEN = chosen("device", "model", "runtime", "batch_size", "scenario")
@@ -171,18 +172,31 @@ def _axis(unit: str, label: str) -> list[DynamicConfigValue]:
 def _baseline() -> table.Panel:
     ratio = series.by_configuration(select(series.RUN_BASELINE_RATIO, *CHOSEN))
     verdict = series.by_configuration(f"{select(series.RUN_VERDICT, *CHOSEN)} == 1", "verdict")
+
+    def bound(name: str) -> str:
+        metric = select(series.RUN_BASELINE_BOUND, f'bound="{name}"', *CHOSEN)
+        return series.by_configuration(metric)
+
     panel = (
         style.grid(
             "Latest runs against their baselines",
-            "Ratio of medians, candidate / baseline, and what the statistics of both say of it.",
+            "Ratio of medians, candidate / baseline, its 95 % interval, and what the statistics of "
+            "both say of it.",
         )
         .with_target(style.column("A", ratio))
         .with_target(style.column("B", verdict))
+        .with_target(style.column("C", bound("low")))
+        .with_target(style.column("D", bound("high")))
     )
-    names = series.CONFIGURATION_COLUMNS | {"Value #A": "Ratio", "verdict": "Verdict"}
+    names = series.CONFIGURATION_COLUMNS | {
+        "Value #A": "Ratio", "Value #C": "from", "Value #D": "to", "verdict": "Verdict",
+    }  # fmt: skip
+    decimals = style.properties({"decimals": 3})
     return (
         style.columns(panel, names, hidden=("Value #B",))
-        .override_by_name("Ratio", style.properties({"decimals": 3}))
+        .override_by_name("Ratio", decimals)
+        .override_by_name("from", decimals)
+        .override_by_name("to", decimals)
         .override_by_name(
             "Verdict",
             style.properties({
@@ -197,14 +211,12 @@ def _baseline() -> table.Panel:
 
 
 def _ratio() -> timeseries.Panel:
-    ratio = select(series.RUN_BASELINE_RATIO, *CHOSEN)
-    return style.limits(
+    return against_baseline(
         style.chart(
             "Ratio to the baseline, over time",
-            "Median / median of the baseline. Above 1 it is slower.",
+            "Median / median of the baseline, above 1 it is slower; dashed: its 95 % interval.",
             "short",
             span=style.FULL_WIDTH,
-        ).with_target(style.line("A", series.highest(ratio, ratio), CONFIGURATION_LEGEND)),
-        (None, NOTHING),
-        (1, WARNING),
-    ).decimals(3)
+        ),
+        CHOSEN,
+    )

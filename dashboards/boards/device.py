@@ -14,7 +14,7 @@ DEVICE = chosen("device")
 CHANNEL_LEGEND = "{{source}} {{channel}}"
 REASON_LEGEND = "{{source}} {{channel}} {{reason}}"
 SENSOR_LEGEND = f"{{{{{series.SENSOR}}}}}"
-# A sensor is not read while a run is measured, lest it disturb that.
+# A sensor is not read while a model is converted, say: its last reading stands for a while.
 READ_WITHIN = "[15m]"
 # Where boards and cards begin to lower their clocks; each tells its own limit in its data sheet.
 WARM_CELSIUS, HOT_CELSIUS = 75.0, 85.0
@@ -242,11 +242,18 @@ def _memory() -> timeseries.Panel:
 
 def _info() -> table.Panel:
     panel = style.grid(
-        "What it is", "Product, driver and versions, as the agent reports them."
+        "What it is",
+        "Product, accelerator with its driver, and the engines' versions, as the agent reports "
+        "them. What is not there is empty.",
     ).with_target(
         style.column("A", f"group without (instance, job) ({select(series.DEVICE_INFO, *DEVICE)})")
     )
-    return style.columns(panel, {"device": "Device"}, hidden=("Value",)).height(5)
+    names = {
+        "device": "Device", "product": "Product", "kind": "Kind", "machine": "Architecture",
+        "cpu": "CPU", "accelerator": "Accelerator", "driver": "Driver", "torch": "torch",
+        "onnxruntime": "ONNX Runtime",
+    }  # fmt: skip
+    return style.columns(panel, names, hidden=("Value",)).height(5)
 
 
 def _last(metric: str) -> str:

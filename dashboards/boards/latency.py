@@ -8,7 +8,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from dashboards import frame, series, style
 from dashboards.series import CONFIGURATION_LEGEND, chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, UNSURE
+from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, UNSURE, WARNING
 
 CHOSEN = chosen("device", "model", "runtime")
 VERDICTS = {
@@ -141,17 +141,26 @@ def _chosen_run() -> timeseries.Panel:
 
 
 def _ratio() -> timeseries.Panel:
-    ratio = select(series.RUN_BASELINE_RATIO, *CHOSEN)
-    return style.limits(
+    return against_baseline(
         style.chart(
             "Latency against the baseline",
-            "Median of the latest run / median of its baseline; above 1 it is slower. Whether the "
-            "difference means anything, the verdict says.",
+            "Median of the latest run / median of its baseline, above 1 it is slower; dashed: its "
+            "95 % interval. Whether the difference means anything, the verdict says.",
             "short",
-        ).with_target(style.line("A", series.highest(ratio, ratio), CONFIGURATION_LEGEND)),
-        (None, GOOD),
-        (1, NEUTRAL),
-    ).decimals(3)
+        ),
+        CHOSEN,
+    )
+
+
+def against_baseline(panel: timeseries.Panel, chosen: tuple[str, ...]) -> timeseries.Panel:
+    """The ratios with their intervals, and a line at 1."""
+    ratio = select(series.RUN_BASELINE_RATIO, *chosen)
+    panel = panel.with_target(style.line("A", series.highest(ratio, ratio), CONFIGURATION_LEGEND))
+    for ref, name in (("B", "low"), ("C", "high")):
+        bound = select(series.RUN_BASELINE_BOUND, f'bound="{name}"', *chosen)
+        line = series.highest(bound, ratio, "ignoring (bound)")
+        panel = style.dashed(panel.with_target(style.line(ref, line, CONFIGURATION_LEGEND)), ref)
+    return style.limits(panel, (None, NOTHING), (1, WARNING)).decimals(3)
 
 
 def _verdicts() -> statetimeline.Panel:
@@ -182,6 +191,7 @@ def _heatmap() -> heatmap.Panel:
         "Iterations by latency",
         "How many iterations took how long, while runs are measured. Choose one model and one "
         "device to see its distribution. The buckets are coarse: percentiles above are not from "
-        "them.",
+        "them. Points: the slowest iteration of a block, with the id of its run, where Prometheus "
+        "keeps exemplars.",
         "s",
-    ).with_target(query.format(PromQueryFormat.HEATMAP))
+    ).with_target(query.format(PromQueryFormat.HEATMAP).exemplar(True))

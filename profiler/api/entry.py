@@ -47,10 +47,12 @@ def profile(
     resolution: int | tuple[int, int] | None = None,
     scenario: str = "single_stream",
     server: ServerSpec | Mapping[str, Any] | None = None,
-    repetitions: int = 5,
+    repetitions: int | None = None,
     max_time: float = 10.0,
-    settle_time: float = 600.0,
+    settle_time: float | None = None,
     quick: bool = False,
+    target: float | None = None,
+    percentile: str | None = None,
     timeout: float | None = None,
     memory_limit: float | None = None,
     seed: int = 0,
@@ -81,11 +83,16 @@ def profile(
         resolution: of image inputs: (height, width), or one number for both.
         scenario: single_stream, offline, server or sustained.
         server: load of the scenario server, such as ``{"rate_per_second": 50}``.
-        repetitions: fresh processes to measure in.
+        repetitions: fresh processes to measure in; by default 5, and 1 for sustained.
         max_time: seconds of loading, warm-up and measuring, all repetitions together.
         settle_time: the scenario sustained goes on beyond ``max_time`` until clocks and
-            temperatures have settled, but for so many seconds in all at most; 0: never.
+            temperatures have settled, but for so many seconds in all at most; 0: never; by
+            default 600.
         quick: one repetition, in the time that one of several would have.
+        target: enough is measured when the interval of ``percentile`` is this narrow, relative; by
+            default 0.01; 0 measures for all of the time.
+        percentile: p50 to p999: whose interval ``target`` and a latency bound are about; by default
+            p50, and p99 for a bound.
         timeout: seconds until a worker is ended; by default 600.
         memory_limit: MiB above which a worker is ended.
         seed: of random weights and made-up inputs.
@@ -102,8 +109,9 @@ def profile(
         runtime=runtime, precision=precision, accelerator=accelerator, batch_size=batch_size,
         threads=threads, resolution=resolution, scenario=scenario, server=server,
         repetitions=repetitions, max_time=max_time, settle_time=settle_time,
-        quick=quick, timeout=timeout, memory_limit=memory_limit, seed=seed,
-        worker_python=worker_python, sensors=sensors, meters=meters,
+        quick=quick, target=target, percentile=percentile, timeout=timeout,
+        memory_limit=memory_limit, seed=seed, worker_python=worker_python,
+        sensors=sensors, meters=meters,
     )  # fmt: skip
     try:
         prepared = _prepare(model, inputs, asked)
@@ -168,7 +176,7 @@ def _for_worker(
     runtime = asked.chosen_runtime() or default_runtime(ref)
     spec = asked.spec(ref, runtime, inputs, batch_size, precision)
     refuse_runtime(spec.runtime, ref)
-    refuse_inputs(ref, path, (spec.batch_size,), spec.inputs)
+    refuse_inputs(ref, path, (spec.batch_size,), spec.inputs, (spec.resolution,))
     python = asked.worker_python or sys.executable
     setup = asked.sensor_setup()
 

@@ -11,7 +11,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from profiler.api.terms import argument
+from profiler.contradictions import refuse_deadline, refuse_idle_options
 from profiler.errors import InputError
+from profiler.refusal import refusal
 from profiler.sensors.setup import SensorSetup
 from profiler.spec import (
     ArchitectureRef,
@@ -24,6 +26,7 @@ from profiler.spec import (
 )
 
 TIMEOUT_SECONDS = 600.0
+REPETITIONS = 5
 HELP = "See help(profiler.profile)"
 IN_MEMORY = "is only for models that a worker measures"
 WITHOUT = "Leave it out, or export the module: runtime='torch_export'"
@@ -41,10 +44,12 @@ class Options:
     resolution: int | tuple[int, int] | None
     scenario: str
     server: ServerSpec | Mapping[str, Any] | None
-    repetitions: int
+    repetitions: int | None
     max_time: float
-    settle_time: float
+    settle_time: float | None
     quick: bool
+    target: float | None
+    percentile: str | None
     timeout: float | None
     memory_limit: float | None
     seed: int
@@ -65,33 +70,50 @@ class Options:
         Raises:
             InputError: an option is refused.
         """
+        values = {
+            "model": model,
+            "runtime": runtime,
+            "precision": self.precision or precision or "fp32",
+            "accelerator": self.accelerator,
+            "batch_size": batch_size,
+            "threads": self.threads,
+            "inputs": inputs,
+            "resolution": self._resolution(),
+            "scenario": self.scenario,
+            "server": self._server(),
+            "stop": _without_none(percentile=self.percentile, relative_half_width=self.target),
+            "repetitions": self._repetitions(),
+            "max_time_seconds": self.max_time,
+            "timeout_seconds": TIMEOUT_SECONDS if self.timeout is None else self.timeout,
+            "memory_limit_bytes": self._memory_limit(),
+            "seed": self.seed,
+        } | _without_none(settle_seconds=self.settle_time)
         try:
-            spec = RunSpec.model_validate(
-                {
-                    "model": model,
-                    "runtime": runtime,
-                    "precision": self.precision or precision or "fp32",
-                    "accelerator": self.accelerator,
-                    "batch_size": batch_size,
-                    "threads": self.threads,
-                    "inputs": inputs,
-                    "resolution": self._resolution(),
-                    "scenario": self.scenario,
-                    "server": self.server,
-                    "repetitions": self.repetitions,
-                    "max_time_seconds": self.max_time,
-                    "settle_seconds": self.settle_time,
-                    "timeout_seconds": TIMEOUT_SECONDS if self.timeout is None else self.timeout,
-                    "memory_limit_bytes": self._memory_limit(),
-                    "seed": self.seed,
-                }
-            )
+            spec = RunSpec.model_validate(values)
         except ValidationError as error:
             raise refused(error) from error
-        if not self.quick:
-            return spec
-        share = spec.max_time_seconds / spec.repetitions
-        return spec.model_copy(update={"repetitions": 1, "max_time_seconds": share})
+        refuse_idle_options(
+            spec.scenario,
+            target=self.target,
+            percentile=self.percentile,
+            settle_time=self.settle_time,
+        )
+        if self.quick:
+            share = spec.max_time_seconds / spec.repetitions
+            spec = spec.model_copy(update={"repetitions": 1, "max_time_seconds": share})
+        refuse_deadline(spec.timeout_seconds, spec.max_time_seconds)
+        return spec
+
+    def _repetitions(self) -> int:
+        if self.repetitions is not None:
+            return self.repetitions
+        return 1 if self.scenario == Scenario.SUSTAINED else REPETITIONS
+
+    def _server(self) -> object:
+        """The load; its percentile may be given beside it, as on the command line."""
+        if self.percentile is None or not isinstance(self.server, Mapping):
+            return self.server
+        return {"percentile": self.percentile, **self.server}
 
     def _resolution(self) -> object:
         return (self.resolution,) * 2 if isinstance(self.resolution, int) else self.resolution
@@ -146,15 +168,18 @@ class Options:
         ):  # fmt: skip
             if getattr(self, name) is not None:
                 raise InputError(name, getattr(self, name), IN_MEMORY, WITHOUT)
+        if isinstance(self.repetitions, int) and self.repetitions > 1:
+            raise InputError("repetitions", self.repetitions, IN_MEMORY, WITHOUT)
         if self.scenario != Scenario.SINGLE_STREAM or self.server is not None:
             given = self.scenario if self.server is None else "server"
             raise InputError("scenario", given, IN_MEMORY, WITHOUT)
 
 
+def _without_none(**values: object) -> dict[str, object]:
+    """What was given; the rest has the specification's own default."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def refused(error: ValidationError) -> InputError:
     """What pydantic says, about an argument of ``profile``."""
-    first = error.errors()[0]
-    name = ".".join(argument(str(part)) for part in first["loc"]) or "scenario"
-    message = str(first["msg"]).removeprefix("Value error, ")
-    value = first.get("input") if first["loc"] else "these options"
-    return InputError(name, value, f"is refused: {message[0].lower()}{message[1:]}", HELP)
+    return refusal(error, lambda part: "" if part == "stop" else argument(part), "scenario", HELP)

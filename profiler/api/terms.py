@@ -10,7 +10,8 @@ _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (\d+(?:\.\d+)?)\b)?")
 # Options whose argument in Python has another name.
 _NAMES = {"input": "inputs", "max_time_seconds": "max_time",
           "settle_seconds": "settle_time", "timeout_seconds": "timeout",
-          "memory_limit_bytes": "memory_limit", "sensor": "sensors"}  # fmt: skip
+          "memory_limit_bytes": "memory_limit",
+          "relative_half_width": "target", "sensor": "sensors"}  # fmt: skip
 
 
 def argument(field: str) -> str:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from profiler.comparing.compare import MARGIN, Names, Round, compare_paired
 from profiler.comparing.comparison import Comparison
 from profiler.errors import InputError
-from profiler.events import ProgressEvent, WorkerRequest
-from profiler.local_run import THIS_DEVICE, new_run_id
+from profiler.events import ProgressEvent
+from profiler.local_run import requests_for
 from profiler.order import abba
 from profiler.pool import WorkerPool
 from profiler.result import RunResult, RunStatus
@@ -78,21 +78,8 @@ def duel(
         tempfile.TemporaryDirectory(prefix="fleetmark-") as work,
         WorkerPool(python=python, keep=0) as pool,
     ):
-        requests = []
-        for place, side in enumerate((baseline, candidate)):
-            directory = Path(work) / str(place)
-            directory.mkdir()
-            requests.append(
-                WorkerRequest(
-                    run_id=new_run_id(),
-                    device=THIS_DEVICE,
-                    spec=side.spec.model_copy(update=update),
-                    model_path=side.path,
-                    cache_dir=cache_dir,
-                    work_dir=directory,
-                    sensors=sensors,
-                )
-            )
+        sides = [(side.spec.model_copy(update=update), side.path) for side in (baseline, candidate)]
+        requests = requests_for(sides, Path(work), cache_dir=cache_dir, sensors=sensors)
         old, new = measure(
             requests,
             pool,

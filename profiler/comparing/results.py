@@ -30,7 +30,7 @@ from profiler.comparing.compare import (
 from profiler.comparing.comparison import Basis, Comparison, Method, Verdict
 from profiler.comparing.log_ratio import LogRatio
 from profiler.comparing.report import names, percent, ratio
-from profiler.result import Interval, RunResult
+from profiler.result import Experience, Interval, OverRuns, RunResult
 from profiler.spec import Scenario
 
 
@@ -167,14 +167,19 @@ def _over_runs(ratio: _Ratio, baseline: RunResult, candidate: RunResult) -> _Rat
     reach = over_runs.differences(widest)
     if reach <= max(found.value - found.low, found.high - found.value):
         return ratio
-    p_value = log_ratio.two_sided(found.value, reach, over_runs.freedom(widest.runs))
+    p_value = log_ratio.two_sided(found.value, reach, widest.freedom)
     return ratio._replace(
         found=LogRatio(found.value, found.value - reach, found.value + reach, p_value),
         note=(
             f"Two runs of this configuration differ by up to {percent(math.expm1(reach))} there, "
-            f"as its last {widest.runs} runs tell; measured in one go they would share their time."
+            f"as {_whose(widest)} tell; measured in one go they would share their time."
         ),
     )
+
+
+def _whose(found: OverRuns) -> str:
+    own = found.of is Experience.CONFIGURATION
+    return f"its last {found.runs} runs" if own else f"{found.runs} runs of others"
 
 
 def _as_reported(side: str, result: RunResult, groups: Sample) -> Sample:

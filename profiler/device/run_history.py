@@ -48,6 +48,12 @@ def past_runs(directory: Path, configuration: str) -> tuple[Past, ...]:
     return _load(directory).configurations.get(configuration, ())
 
 
+def other_runs(directory: Path, configuration: str) -> tuple[tuple[Past, ...], ...]:
+    """Those of all other configurations, the one that was measured last at the end."""
+    known = _load(directory).configurations
+    return tuple(runs for name, runs in known.items() if name != configuration)
+
+
 def remember(directory: Path, configuration: str, run: Past) -> None:
     """Add a run. Runs that end at once are both kept.
 

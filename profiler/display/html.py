@@ -13,7 +13,14 @@ from profiler.api.terms import in_python
 from profiler.display.headline import headline
 from profiler.display.markup import Html, element, join
 from profiler.display.profile import Profile
-from profiler.result import Environment, Flag, RunError, RunResult, StartMethod
+from profiler.result import (
+    Environment,
+    Flag,
+    RunError,
+    RunResult,
+    RunStatus,
+    StartMethod,
+)
 
 _OUTER = (
     "font:13px/1.45 system-ui,sans-serif;max-width:760px;color:inherit;background:transparent;"
@@ -41,7 +48,7 @@ def render(profile: Profile) -> Html:
     parts = [_heading(result)]
     if result.error is not None:
         parts.append(_error(result.error))
-    elif result.latency is None:
+    elif result.status is not RunStatus.SUCCEEDED:
         parts.append(_boxed(_FAILURE, f"{result.status.value}: {result.latency_reason or ''}"))
     else:
         parts.append(_figures(result))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from enum import Enum
+
+from pydantic import Field
+
 from profiler.base import Frozen
 
 
@@ -54,15 +58,26 @@ class Latency(Frozen):
     p999_reason: str | None = None
 
 
+class Experience(str, Enum):
+    """Whose runs tell how much runs vary."""
+
+    CONFIGURATION = "configuration"
+    DEVICE = "device"
+
+
 class OverRuns(Frozen):
-    """How much runs of this configuration vary on this device, this one and the last ones.
+    """How much runs vary on this device from one to the next, by this one and the last ones.
 
     Attributes:
-        runs: how many, this one included.
+        runs: how many tell it, this one included where they are of this configuration.
+        of: this configuration's own runs or, while they are too few, those of others here.
         relative_sd: from run to run.
+        freedom: degrees of freedom of ``relative_sd``.
         p50: this run's median, and where the device's typical median lies (95 %).
     """
 
     runs: int
+    of: Experience = Experience.CONFIGURATION
     relative_sd: float
+    freedom: float = Field(gt=0)
     p50: Interval

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from profiler import stats
+from profiler import stats, units
 from profiler.result import Met, ServerReport, ServerTrial
 from profiler.scenarios.bracket import STEP, Bracket
 from profiler.scenarios.queueing import (
@@ -38,6 +38,9 @@ TOLERANCE = 0.05
 LEAST_UTILIZATION = 0.02
 # Until a trial has its calls it is looked at after each doubling from so many, for overload only.
 FIRST_LOOK = 64
+# The looks at calls of microseconds, hundreds of thousands of them, take about so much of the time.
+LOOKING = 1.25
+_FASTER = "Raise the bound, or use a faster runtime, precision or device"
 # A trial takes no more than this share of the time that is left, or the others would have none.
 TRIAL_SHARE = 0.5
 
@@ -91,28 +94,68 @@ def search(
     end = clock() + int(goal.seconds * 1e9)
     foreseen = rate_for(service_seconds, goal.level, goal.bound_seconds)
     least = LEAST_UTILIZATION / float(service_seconds.mean())
-    bracket = Bracket(first=foreseen / STEP, least=least, tolerance=goal.tolerance)
-    tried: list[tuple[ServerTrial, Served]] = []
-    while (rate := bracket.next()) is not None and (left := (end - clock()) / 1e9) > 0:
-        trial = _Trial.of(offer, service_seconds, goal, rate, clock)
-        if trial.needed_seconds > left:
-            # It could not be shown to meet the bound any more; a lower rate may take less time.
+    tried: list[_Tried] = []
+    # An easy rate that is shown is worth more than a hard one that is not; where even the easiest
+    # would take most of the time, it may.
+    for share in (TRIAL_SHARE, 1.0):
+        bracket = Bracket(first=foreseen / STEP, least=least, tolerance=goal.tolerance)
+        tried = _divide(bracket, _Trials(offer, service_seconds, goal, end, clock), share)
+        if tried:
+            break
+    if not tried:
+        # Nothing can be decided in this time. Latencies at a likely rate are better than none.
+        trial = _Trial.of(offer, service_seconds, goal, foreseen / STEP, clock)
+        tried.append(trial.run(goal.seconds))
+    trials = [trial for trial, _ in tried]
+    met = any(each.met is Met.MEETS for each in trials)
+    reason = None if met else _why_none(trials, goal, foreseen, least)
+    report = _report(goal, trials, reason)
+    chosen = next(done for each, done in tried if each.rate_per_second == report.rate_per_second)
+    return Found(report, chosen)
+
+
+_Tried = tuple[ServerTrial, Served]
+
+
+@dataclass
+class _Trials:
+    """What every trial of a search needs. ``service_seconds`` are the latest that were seen."""
+
+    offer: Offer
+    service_seconds: NDArray[np.float64]
+    goal: Goal
+    end_ns: int
+    clock: Clock
+
+    def left_seconds(self) -> float:
+        return (self.end_ns - self.clock()) / 1e9
+
+    def at(self, rate: float) -> _Trial:
+        return _Trial.of(self.offer, self.service_seconds, self.goal, rate, self.clock)
+
+
+def _divide(bracket: Bracket, trials: _Trials, share: float) -> list[_Tried]:
+    """Try rates until the bracket is narrow or the time is over.
+
+    Args:
+        bracket: which rate comes next.
+        trials: how to try one.
+        share: of the time that is left, what a trial may need while no rate was shown to meet.
+    """
+    tried: list[_Tried] = []
+    while (rate := bracket.next()) is not None and (left := trials.left_seconds()) > 0:
+        trial = trials.at(rate)
+        if trial.needed_seconds > (left if bracket.met is not None else share * left):
+            # It could not be shown to meet the bound in time; a lower rate may take less.
             bracket.note(rate, Met.UNDECIDED)
             continue
         tried.append(trial.run(left))
         bracket.note(rate, tried[-1][0].met or Met.UNDECIDED)
         # Under load calls may take another time than one after the other: forecasts learn it.
         seen = tried[-1][1].service_seconds()
-        service_seconds = seen if len(seen) else service_seconds
-    if not tried:
-        # Nothing can be decided in this time. Latencies at a likely rate are better than none.
-        trial = _Trial.of(offer, service_seconds, goal, foreseen / STEP, clock)
-        tried.append(trial.run(goal.seconds))
-    trials = [trial for trial, _ in tried]
-    reason = None if bracket.met else _why_none(trials, goal, foreseen, least)
-    report = _report(goal, trials, reason)
-    chosen = next(done for each, done in tried if each.rate_per_second == report.rate_per_second)
-    return Found(report, chosen)
+        if len(seen):
+            trials.service_seconds = seen
+    return tried
 
 
 @dataclass(frozen=True)
@@ -141,8 +184,8 @@ class _Trial:
 
     @property
     def needed_seconds(self) -> float:
-        """How long its calls take to come: a Poisson number's three sigma on top."""
-        return (self.enough + 3 * math.sqrt(self.enough)) / self.rate
+        """How long its calls take to come and to be looked at; three sigma of a Poisson number."""
+        return LOOKING * (self.enough + 3 * math.sqrt(self.enough)) / self.rate
 
     def run(self, left: float) -> tuple[ServerTrial, Served]:
         """Offer the rate until it is decided or its share of the time that is left is over."""
@@ -171,34 +214,35 @@ def _service_above(service_seconds: NDArray[np.float64], goal: Goal) -> str | No
         alone = stats.percentile([service_seconds], stats.PERCENTILES[name]).interval
         if alone is not None and alone.low is not None and alone.low > goal.bound_seconds:
             return (
-                f"the {name} of the calls alone, without any queue, is {alone.value:.3g} s: more "
-                f"than the bound of {goal.bound_seconds:g} s. Raise the bound, or use a faster "
-                "runtime, precision or device"
+                f"the {name} of the calls alone, without any queue, is "
+                f"{units.seconds(alone.value)}: more than the bound of "
+                f"{units.seconds(goal.bound_seconds)}. {_FASTER}"
             )
     fastest = float(service_seconds.min())
     if fastest > goal.bound_seconds:
         # Too few or too unsteady for an interval, and yet not one of them was fast enough.
         return (
             f"the fastest of {len(service_seconds)} calls alone, without any queue, took "
-            f"{fastest:.3g} s: more than the bound of {goal.bound_seconds:g} s. Raise the bound, "
-            "or use a faster runtime, precision or device"
+            f"{units.seconds(fastest)}: more than the bound of "
+            f"{units.seconds(goal.bound_seconds)}. {_FASTER}"
         )
     return None
 
 
 def _why_none(trials: list[ServerTrial], goal: Goal, foreseen: float, least: float) -> str:
     lowest = min(trials, key=lambda each: each.rate_per_second)
-    rate = f"{lowest.rate_per_second:.3g} calls per second"
+    rate = f"{units.rate(lowest.rate_per_second)} calls per second"
     if lowest.rate_per_second <= least and lowest.met is Met.FAILS:
         return (
             f"even at {rate}, with the model idle for {100 * (1 - lowest.utilization):.0f} % of "
-            f"the time, the bound of {goal.bound_seconds:g} s is not met. "
-            + (late(lowest) or "Raise the bound, or use a faster runtime, precision or device")
+            f"the time, the bound of {units.seconds(goal.bound_seconds)} is not met. "
+            + (late(lowest) or _FASTER)
         )
     detail = lowest.latency_reason or late(lowest) or "its interval is not below the bound"
     return (
-        f"no rate was shown to meet the bound in {goal.seconds:g} s. The lowest that was offered "
-        f"is {rate} ({detail}). From the service times about {foreseen:.3g} per second are to be "
+        f"no rate was shown to meet the bound in {units.seconds(goal.seconds)}. The lowest that "
+        f"was offered is {rate} ({detail}). From the service times about {units.rate(foreseen)} "
+        "per second are to be "
         "expected, but that was not measured. Give it more time (--max-time), or bound a lower "
         "percentile"
     )

@@ -41,14 +41,27 @@ class _Column:
         self.values = array("d")
         self.failed = 0
         self.error: str | None = None
+        # When the last read was, if that gave none.
+        self.failed_at: float | None = None
 
     def add(self, reading: Reading) -> None:
         if reading.value is None:
             self.failed += 1
             self.error = reading.error
+            self.failed_at = reading.seconds
         else:
+            self.failed_at = None
             self.seconds.append(reading.seconds)
             self.values.append(reading.value)
+
+    def newest(self, channel: Channel) -> Reading | None:
+        if self.failed_at is not None:
+            return Reading(
+                channel=channel.key, seconds=self.failed_at, value=None, error=self.error
+            )
+        if not self.values:
+            return None
+        return Reading(channel=channel.key, seconds=self.seconds[-1], value=self.values[-1])
 
     def series(self, channel: Channel, since: float) -> Series:
         first = bisect_left(self.seconds, since)
@@ -73,6 +86,11 @@ class Recorder:
         return tuple(
             self._columns[channel.key].series(channel, since) for channel in self._channels
         )
+
+    def newest(self) -> tuple[Reading, ...]:
+        """The last reading of each channel that has been read."""
+        found = (column.newest(channel) for channel, column in self.columns)
+        return tuple(reading for reading in found if reading is not None)
 
     @property
     def readings(self) -> int:

@@ -27,6 +27,7 @@ from profiler.process import die_with_parent
 from profiler.sensors.cpus import move
 from profiler.sensors.discover import open_entry
 from profiler.sensors.discover import select as select_sources
+from profiler.sensors.newest import NewestWriter
 from profiler.sensors.rates import NEVER_BLOCK
 from profiler.sensors.recorder import decode, encode
 from profiler.sensors.sampling import Opener, Sampling, Watch
@@ -67,6 +68,7 @@ class Sampler:
         workload_cpus: Collection[int] = (),
         root: Path | Site = HERE,
         watch: Watch | None = None,
+        newest: Path | None = None,
         listen: bool = False,
     ) -> Sampler:
         """Fork the sampler and return at once. To be called while this process has one thread.
@@ -78,6 +80,7 @@ class Sampler:
                 machine has more than two CPUs and leaves it others; empty when not known.
             root: of the filesystem that the sources read, or all that they are opened with.
             watch: is shown the readings while they come, in the sampler's process.
+            newest: a ``NewestFile``, to which the sampler writes once a second what it read last.
             listen: first measure how often each source of energy has a new value; it is ready a
                 second later then.
 
@@ -90,7 +93,7 @@ class Sampler:
                 "sample_hertz", hertz, "is no rate", f"Give one above 0, up to {MAX_HERTZ:g}."
             )
         openers = _openers(root, only, listen=listen)
-        return cls.fork(lambda result: sample(openers, hertz, workload_cpus, watch, result))
+        return cls.fork(lambda result: sample(openers, hertz, workload_cpus, watch, result, newest))
 
     @classmethod
     def start_for(
@@ -101,6 +104,7 @@ class Sampler:
         workload_cpus: Collection[int] = (),
         root: Path = HERE,
         watch: Watch | None = None,
+        newest: Path | None = None,
         listen: bool = False,
     ) -> Sampler:
         """As ``start``, of the sources and external meters that this device is set up with."""
@@ -110,6 +114,7 @@ class Sampler:
             workload_cpus=workload_cpus,
             root=Site.at(root, setup.meters),
             watch=watch,
+            newest=newest,
             listen=listen,
         )
 
@@ -269,10 +274,12 @@ def sample(
     workload_cpus: Collection[int],
     watch: Watch | None,
     result: int,
+    newest: Path | None = None,
 ) -> bytes:
     """A ``Body``: sample until the parent asks for the recording, which is returned."""
     place = move(workload_cpus)
-    sampling = Sampling(openers, hertz, watch=watch)
+    writer = NewestWriter.open(newest) if newest is not None else None
+    sampling = Sampling(openers, hertz, watch=watch, newest=writer)
     sampling.run(_asked_to_stop, lambda: _write(result, _READY))
     return encode(sampling.recorders, sampling.absent, sampling.report(place), sampling.rhythms)
 

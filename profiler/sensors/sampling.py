@@ -21,6 +21,7 @@ from time import perf_counter, process_time, sleep
 from profiler.result import AbsentSource, SamplerReport
 from profiler.sensors.base import Source
 from profiler.sensors.cpus import Place
+from profiler.sensors.newest import WRITE_SECONDS, NewestWriter
 from profiler.sensors.recorder import Recorder
 from profiler.sensors.rhythm import LISTEN_SECONDS, METERED, Rhythm, listen
 from profiler.sensors.source_reader import SourceReader
@@ -82,6 +83,7 @@ class Sampling:
         hertz: ticks per second.
         clock: seconds, monotonic.
         watch: is shown the readings while they come.
+        newest: tells other processes what was read last.
 
     Attributes:
         absent: after ``run``, the sources that could not be opened, those that still hang included.
@@ -93,11 +95,13 @@ class Sampling:
         hertz: float,
         clock: Callable[[], float] = perf_counter,
         watch: Watch | None = None,
+        newest: NewestWriter | None = None,
     ) -> None:
         self._openers = tuple(openers)
         self._hertz = hertz
         self._clock = clock
         self._watch = watch
+        self._newest = newest
         self._begin = clock()
         listens = any(opener.listen for opener in openers)
         self._ready_seconds = _READY_SECONDS + (LISTEN_SECONDS if listens else 0.0)
@@ -249,14 +253,21 @@ class Sampling:
                 ready()
             if self._watch is not None:
                 self._watch(partial(self._recent, now - RECENT_SECONDS), now)
+            if self._newest is not None:
+                self._newest(self._opened())
         for reader in readers:
             reader.finish()
+        if self._newest is not None:
+            # What it has counted is counted on by the next one.
+            self._newest.write(self._opened())
 
     def _most(self, readers: Sequence[SourceReader], *, told: bool) -> float:
         """How long to sleep at most, whatever is due to be read."""
         if not told and not (readers and self._all_inline):
             return _LOOK_FOR_READY_SECONDS
-        return _NOTHING_DUE_SECONDS if self._watch is None else _WATCH_SECONDS
+        if self._watch is not None:
+            return _WATCH_SECONDS
+        return _NOTHING_DUE_SECONDS if self._newest is None else WRITE_SECONDS
 
     @property
     def _all_inline(self) -> bool:

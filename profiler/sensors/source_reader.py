@@ -12,6 +12,7 @@ from time import perf_counter, thread_time
 
 from profiler.result import SourceReport
 from profiler.sensors.base import Channel, Quantity, Reading, Source
+from profiler.sensors.newest import NewestOfSource
 from profiler.sensors.rates import FAST, SLOW_PERIOD_SECONDS, period_seconds
 from profiler.sensors.recorder import Recorder
 from profiler.sensors.schedule import Schedule
@@ -52,6 +53,7 @@ class SourceReader:
         self._slow_due: float | None = None
         self._reads = 0
         self._longest = 0.0
+        self._last_of_all = 0.0
         self._blocked = 0.0
         self._cpu = 0.0
         self._reading_since: float | None = None
@@ -62,6 +64,10 @@ class SourceReader:
     def due(self) -> float:
         """When the next tick is."""
         return self._schedule.due
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        return self._source.channels
 
     @property
     def fast(self) -> bool:
@@ -98,6 +104,20 @@ class SourceReader:
         """The readings from ``since`` on."""
         with self._lock:
             return self.recorder.recent(since)
+
+    def newest(self) -> NewestOfSource | None:
+        """What was read last; ``None`` before anything was."""
+        with self._lock:
+            readings = self.recorder.newest()
+            if not readings:
+                return None
+            return NewestOfSource(
+                source=self._source.name,
+                readings=readings,
+                failed=sum(reading.value is None for reading in readings),
+                duration_seconds=self._last_of_all,
+                failed_total=self.recorder.failed,
+            )
 
     def report(self) -> SourceReport:
         """What was read so far, and what it took."""
@@ -141,6 +161,8 @@ class SourceReader:
             self._reads += 1
             self._cpu += thread_time() - cpu
             self._longest = max(self._longest, seconds)
+            if only is None:
+                self._last_of_all = seconds
             if seconds >= BLOCKED_AFTER_SECONDS:
                 self._blocked += seconds
             if error is not None:

@@ -180,6 +180,8 @@ def test_the_worker_is_started_as_configured(
     assert session.began.wait(20)
     (request,) = session.requests
     assert request.sensors.only == ("system",)
+    # What its sampler reads is to be seen at a scrape.
+    assert request.newest_path is not None
     assert (request.run_id, request.attempt, request.job_id) == ("run1", 1, "job1")
     assert request.device == "pi5-a"
     assert request.cache_dir == tmp_path / "cache"

@@ -365,3 +365,16 @@ def test_the_tables_are_those_that_the_migrations_make(engine: Engine) -> None:
         )
         assert db.execute(select(schema.baselines)).one().run_id == "r"
         assert db.execute(select(schema.verdicts)).all() == []
+
+
+def test_the_page_shows_the_verdicts_that_are_kept_and_no_others(bench: Bench) -> None:
+    first = bench.run(0.010)
+    unjudged = bench.run(0.020, judge=False)
+    slower = bench.run(0.030)
+    points = bench.store.listings.history("pi5-a", "resnet18", 9)
+    assert [point.run.run_id for point in points] == [slower, unjudged, first]
+    assert [point.verdict for point in points[1:]] == [None, None]
+    # The very one that `fleetmark baseline` and the metrics tell of.
+    assert points[0].verdict == bench.store.baselines.verdict(slower).verdict
+    assert points[0].verdict.verdict is Verdict.SLOWER
+    assert points[0].verdict.baseline_run_id == unjudged

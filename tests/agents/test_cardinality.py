@@ -115,4 +115,4 @@ def test_a_configuration_has_as_many_series_as_the_reference_says() -> None:
         )
         return samples(registry_of(CoordinatorCollector(lambda: now)))
 
-    assert count(run) - count() == 18
+    assert count(run) - count() == 17

@@ -163,7 +163,7 @@ def test_a_real_measurement_of_a_second(
     monkeypatch.setattr(doctor, "QUICK_SECONDS", 1.0)
     assert run(["doctor", "--noise", "--quick", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["noise"]
-    assert found["kind"].startswith("convolution-")
+    assert found["kind"].startswith("layers-")
     assert found["figures"]["blocks"] >= 1
     assert found["figures"]["slice_seconds"] > 0
 

@@ -26,6 +26,13 @@ def test_what_a_recorded_tree_costs_is_no_figure_of_this_device() -> None:
     assert [each.what for each in of_this_device(found).figures] == ["sampler", "fleet"]
 
 
+@pytest.mark.parametrize("threads", ["many", "0", "1,2"])
+def test_threads_are_one_number(threads: str) -> None:
+    with pytest.raises(InputError) as caught:
+        overhead(threads=threads)
+    assert (caught.value.field, caught.value.value) == ("threads", threads)
+
+
 def test_a_root_that_is_no_folder_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"root: .* is no folder") as caught:
         overhead(root=tmp_path / "gone")

@@ -12,7 +12,7 @@ from agents.coordinator.summary_rows import summary_of
 from agents.messages import DeviceState, Progress, RunState
 from agents.views import DevicePage, DeviceSummary, Overview
 from profiler.events import Phase
-from tests.builders import NOW, make_result, make_run
+from tests.builders import NOW, make_artifact, make_result, make_run, make_spec
 
 
 def device(name: str, state: DeviceState, **changes: object) -> DeviceSummary:
@@ -49,7 +49,7 @@ BUSY = device(
 
 def shown(found: Fleet, lines: int = 10, width: int = 140) -> str:
     console = Console(file=io.StringIO(), width=width, height=40)
-    console.print(picture(found, lines=lines))
+    console.print(picture(found, lines=lines, width=width))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
@@ -62,6 +62,24 @@ def test_devices_with_what_they_do_and_draw() -> None:
         "measuring", "12.3 ms", "7.2 W", "not heard of for 95 s", "[red]resnet18",
     ):  # fmt: skip
         assert part in text
+
+
+def test_a_small_terminal_has_a_line_for_each_device_and_all_of_it() -> None:
+    running = make_run(
+        state=RunState.RUNNING,
+        progress=MEASURING,
+        spec=make_spec(model=make_artifact(name="m" * 60)),
+    )
+    away = device("pi5-b", DeviceState.ONLINE)
+    text = shown(fleet(BUSY, BUSY.model_copy(update={"running": running}), away), width=80)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    lines = [line for line in text.splitlines() if line.strip().startswith("pi5")]
+    assert len(lines) == 3
+    for part in ("busy", "resnet18 torch b1", "measuring 50%", "12.3 ms", "7.2 W", "3"):
+        assert part in lines[0]
+    # Of a long name the beginning; what it does, and how fast, is still there.
+    for part in ("mmmmm", "…", "measuring 50%", "12.3 ms", "7.2 W"):
+        assert part in lines[1]
 
 
 def test_more_devices_than_lines_are_counted() -> None:

@@ -591,9 +591,20 @@ def test_a_verdict_is_one_of_four_and_the_ratio_stands_beside_it(found: Verdict)
         device("pi5-a"), latest=(result("pi5-a"),), verdicts=(verdict("r-1", found, ratio),)
     )
     body = scrape_fleet(now)
-    expected = {name: float(name == found.value) for name in metrics.VERDICTS}
-    assert by_label(body, "fleetmark_run_verdict", "verdict") == expected
+    assert by_label(body, "fleetmark_run_verdict", "verdict") == {found.value: 1.0}
     assert list(series(body, "fleetmark_run_baseline_ratio").values()) == [1.1]
+    bounds = by_label(body, "fleetmark_run_baseline_bound_ratio", "bound")
+    assert bounds == {"low": 1.05, "high": 1.15}
+
+
+def test_a_bound_that_is_not_known_has_no_series() -> None:
+    ratio = Interval(value=1.1, low=None, high=None)
+    now = fleet(
+        device("pi5-a"),
+        latest=(result("pi5-a"),),
+        verdicts=(verdict("r-1", Verdict.INCONCLUSIVE, ratio),),
+    )
+    assert series(scrape_fleet(now), "fleetmark_run_baseline_bound_ratio") == {}
 
 
 def test_without_a_baseline_there_is_no_verdict_and_refused_ones_have_no_ratio() -> None:
@@ -603,9 +614,10 @@ def test_without_a_baseline_there_is_no_verdict_and_refused_ones_have_no_ratio()
     judged = {dict(labels)["model"] for labels in series(body, "fleetmark_run_verdict")}
     assert judged == {"other"}
     assert series(body, "fleetmark_run_baseline_ratio") == {}
+    assert series(body, "fleetmark_run_baseline_bound_ratio") == {}
 
 
-def test_every_verdict_has_a_series() -> None:
+def test_every_verdict_is_in_the_catalogue() -> None:
     assert set(metrics.VERDICTS) == {each.value for each in Verdict}
 
 

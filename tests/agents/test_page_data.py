@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,19 @@ from sqlalchemy import event, text
 from agents.coordinator import charts
 from agents.coordinator.auth import Tokens
 from agents.coordinator.database import migrate, open_engine
-from agents.coordinator.history import history, marked
+from agents.coordinator.device_clock import offset_seconds
+from agents.coordinator.history import history
 from agents.coordinator.queue import key_of
 from agents.coordinator.store import Store
 from agents.coordinator.summary_rows import summary_of
 from agents.coordinator.telemetry import Telemetry, parse
 from agents.messages import DeviceState
-from agents.views import CHART_SERIES, RunSummary
-from profiler.comparing.comparison import Verdict
+from agents.views import CHART_SERIES, HistoryPoint
 from profiler.errors import InputError
 from profiler.result import FailureKind, RunError, RunStatus
 from tests.builders import (
     NOW,
     make_failed,
-    make_latency,
     make_registration,
     make_request,
     make_result,
@@ -158,39 +157,52 @@ def test_a_store_of_the_first_version_gets_its_summaries(tmp_path: Path) -> None
 # --- history ---------------------------------------------------------------------------------
 
 
-def point(p50: float, width: float = 0.002, seq: int = 1) -> RunSummary:
-    finished = NOW + timedelta(days=seq)
-    return summary_of(seq, make_result(latency=make_latency(p50, width), finished_at=finished))
-
-
-def test_a_change_begins_a_level_and_noise_does_not() -> None:
-    values = [1.0, 1.001, 0.999, 1.08, 1.081, 1.0, 0.9]
-    verdicts = [each.verdict for each in marked([point(value) for value in values])]
-    assert verdicts == [
-        None, Verdict.SAME, Verdict.SAME, Verdict.SLOWER, Verdict.SAME, Verdict.FASTER,
-        Verdict.FASTER,
-    ]  # fmt: skip
-
-
-def test_a_slow_drift_is_marked_once_it_is_certain() -> None:
-    drift = [point(1.0 * 1.004**step) for step in range(8)]
-    verdicts = [each.verdict for each in marked(drift)]
-    assert Verdict.SLOWER in verdicts
-    # No step by itself is.
-    assert marked(drift[:2])[1].verdict is Verdict.SAME
-
-
-def test_without_an_interval_nothing_is_claimed() -> None:
-    bare = point(2.0).model_copy(update={"p50_low": None, "p50_high": None})
-    assert marked([point(1.0), bare])[1].verdict is Verdict.INCONCLUSIVE
-
-
 def test_a_chart_of_too_many_series_says_what_it_leaves_out() -> None:
-    runs = [point(1.0).model_copy(update={"series": f"s{n}"}) for n in range(CHART_SERIES + 3)]
-    found = history("pi5-a", "resnet18", runs, cut=False)
+    run = summary_of(1, make_result())
+    points = [
+        HistoryPoint(run=run.model_copy(update={"series": f"s{n}"}), verdict=None)
+        for n in range(CHART_SERIES + 3)
+    ]
+    found = history("pi5-a", "resnet18", points, cut=False)
     assert len(found.series) == CHART_SERIES
     assert found.left_out is not None
     assert "15 configurations are more than one chart shows" in found.left_out
+
+
+# --- a clock that is wrong -------------------------------------------------------------------
+
+SUBMITTED = NOW - timedelta(minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("ended", "off"),
+    [
+        (NOW - timedelta(seconds=5), None),
+        # What was cut off delivers late.
+        (SUBMITTED + timedelta(seconds=20), None),
+        (NOW + timedelta(seconds=30), None),
+        (NOW + timedelta(hours=3), 3 * 3600.0),
+        (datetime(1970, 1, 1, 0, 2, tzinfo=timezone.utc), -1.0),
+    ],
+)
+def test_a_clock_is_called_wrong_only_where_it_cannot_be_right(
+    ended: datetime, off: float | None
+) -> None:
+    found = offset_seconds(make_result(finished_at=ended), SUBMITTED, NOW)
+    if off is not None and off < 0:
+        assert found == (ended - SUBMITTED).total_seconds()
+    else:
+        assert found == off
+
+
+def test_the_store_keeps_when_a_result_came(store: Store) -> None:
+    behind = datetime(1970, 1, 1, 0, 2, tzinfo=timezone.utc)
+    run_id = measured(store, finished_at=behind)
+    (line,) = store.listings.runs(1).runs
+    run = store.run(run_id)
+    assert line.received_at is not None
+    assert run.created_at <= line.received_at <= run.finished_at  # type: ignore[operator]
+    assert line.clock_offset_seconds == (behind - run.created_at).total_seconds()
 
 
 # --- charts ----------------------------------------------------------------------------------

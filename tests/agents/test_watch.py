@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from agents.device.counters import EnergyCounter, FlagCounter
 from agents.device.telemetry import AgentState, Telemetry
 from agents.device.watch import (
     LONGEST_PERIOD_SECONDS,
@@ -20,6 +19,8 @@ from agents.device.watch import (
     period,
 )
 from profiler.sensors.base import Channel, Quantity, Reading, ThrottleCause
+from profiler.sensors.counts import EnergyCounter, FlagCounter
+from profiler.sensors.newest import STALE_SECONDS, Newest, NewestOfSource
 from tests.builders import VERSIONS, make_inventory
 
 TEMPERATURE = Channel(source="fake", label="cpu", quantity=Quantity.TEMPERATURE)
@@ -120,11 +121,12 @@ def test_failures_are_counted_and_a_failed_reading_takes_the_place_of_a_good_one
     assert values(watch) == {TEMPERATURE.key: None}
 
 
-def test_a_scrape_reads_nothing_and_a_busy_device_has_no_readings() -> None:
+def test_a_scrape_reads_nothing_and_of_a_busy_device_nothing_old_is_served() -> None:
     source = FakeSource(TEMPERATURE, ENERGY, THROTTLED)
     for channel, value in ((TEMPERATURE, 50.0), (ENERGY, 10.0), (THROTTLED, 2.0)):
         source.say(channel, value)
-    watch, state = SensorWatch([source]), AgentState()
+    now = [100.0]
+    watch, state = SensorWatch([source], clock=lambda: now[0]), AgentState()
     telemetry = Telemetry(state, VERSIONS, make_inventory(), watch)
     watch.read()
     idle = telemetry.snapshot()
@@ -132,6 +134,10 @@ def test_a_scrape_reads_nothing_and_a_busy_device_has_no_readings() -> None:
     assert [each.seconds for each in idle.throttled] == [2.0]
     assert not idle.busy
     state.busy = True
+    # A run begins: what was read a moment ago is not old.
+    now[0] += STALE_SECONDS - 0.1
+    assert telemetry.snapshot().readings == idle.readings
+    now[0] += 0.2
     busy = telemetry.snapshot()
     assert (busy.readings, busy.throttled, busy.busy) == ((), (), True)
     assert [each.failed for each in busy.sensors] == [None]
@@ -147,7 +153,7 @@ def joules(*readings: tuple[float, float | None], wraps_at: float | None = 1000.
     counter = EnergyCounter(ENERGY.model_copy(update={"wraps_at": wraps_at}))
     for seconds, value in readings:
         counter.add(Reading(channel=ENERGY.key, seconds=seconds, value=value))
-    return counter.joules
+    return counter.total
 
 
 @pytest.mark.parametrize(
@@ -181,10 +187,10 @@ def test_seconds_of_a_flag() -> None:
     flag = FlagCounter()
     for seconds, value in ((0.0, 1.0), (1.0, 1.0), (2.0, 0.0), (3.0, None), (4.0, 1.0)):
         flag.add(Reading(channel="x", seconds=seconds, value=value))
-    assert flag.seconds == 2.0
+    assert flag.total == 2.0
     # Over a run nothing was seen: only the last moments of it are taken to be like its end.
     flag.add(Reading(channel="x", seconds=1000.0, value=1.0))
-    assert flag.seconds == 7.0
+    assert flag.total == 7.0
 
 
 def test_throttling_by_its_reason_counted_by_the_driver_or_seen() -> None:
@@ -233,7 +239,6 @@ def test_nothing_is_read_while_a_run_is_on_the_device() -> None:
     thread.start()
     try:
         assert not source.read_once.wait(0.1)
-        assert values(watch) == {}
         idle.set()
         assert source.read_once.wait(10)
     finally:
@@ -262,3 +267,123 @@ def test_busy_is_the_opposite_of_idle() -> None:
     assert not state.idle.is_set()
     state.busy = False
     assert state.idle.is_set()
+
+
+# --- while a run is measured -------------------------------------------------------------------
+
+
+class Samplers:
+    """What the samplers of runs write, one after the other."""
+
+    def __init__(self) -> None:
+        self.newest: Newest | None = None
+
+    def write(
+        self, seconds: float, *readings: Reading, failed: int = 0, **counted: float
+    ) -> Newest:
+        source = NewestOfSource(
+            source="fake",
+            readings=readings,
+            failed=sum(reading.value is None for reading in readings),
+            duration_seconds=0.002,
+            failed_total=failed,
+        )
+        keys = {"joules": ENERGY.key, "flag": FLAG.key}
+        self.newest = Newest(
+            seconds=seconds,
+            sources=(source,),
+            counted={keys[name]: value for name, value in counted.items()},
+            failed={"fake": failed},
+        )
+        return self.newest
+
+    def __call__(self) -> Newest | None:
+        return self.newest
+
+
+def reading(channel: Channel, seconds: float, value: float | None) -> Reading:
+    return Reading(channel=channel.key, seconds=seconds, value=value)
+
+
+def test_while_a_run_is_measured_its_sampler_is_believed() -> None:
+    source, samplers, now = FakeSource(TEMPERATURE, THROTTLED), Samplers(), [100.0]
+    source.say(TEMPERATURE, 50.0)
+    watch, state = SensorWatch([source], samplers, lambda: now[0]), AgentState()
+    telemetry = Telemetry(state, VERSIONS, make_inventory(), watch)
+    watch.read()
+    state.busy = True
+    # It has not begun.
+    assert values(watch) == {TEMPERATURE.key: 50.0}
+    samplers.write(101.0, reading(TEMPERATURE, 100.9, 71.0), reading(THROTTLED, 100.9, 3.0))
+    snapshot = telemetry.snapshot()
+    assert {r.channel: r.value for r in snapshot.readings} == {
+        TEMPERATURE.key: 71.0, THROTTLED.key: 3.0,
+    }  # fmt: skip
+    assert [each.seconds for each in snapshot.throttled] == [3.0]
+    (sensor,) = snapshot.sensors
+    assert (sensor.failed, sensor.duration_seconds) == (0, 0.002)
+    # It ended, or hangs: what it said is not of now.
+    now[0] = 101.0 + STALE_SECONDS + 0.1
+    snapshot = telemetry.snapshot()
+    assert (snapshot.readings, snapshot.sensors[0].failed) == ((), None)
+    assert source.reads == 1
+
+
+def test_a_channel_that_only_a_sampler_has_is_not_served() -> None:
+    samplers = Samplers()
+    watch = SensorWatch([FakeSource(TEMPERATURE)], samplers, lambda: 100.0)
+    samplers.write(100.0, reading(THROTTLED, 100.0, 3.0))
+    watch.follow()
+    assert [channel.key for channel in watch.readings().channels] == [TEMPERATURE.key]
+    assert watch.readings().throttled == ()
+
+
+def test_energy_rises_over_a_run_and_none_of_it_twice() -> None:
+    source, samplers = FakeSource(ENERGY), Samplers()
+    watch = SensorWatch([source], samplers, lambda: source.now)
+
+    def idle(seconds: float, raw: float) -> float:
+        source.now = seconds
+        source.say(ENERGY, raw)
+        watch.read()
+        return watch.readings().energy[0].joules
+
+    def measured(seconds: float, joules: float) -> float:
+        samplers.write(seconds, joules=joules)
+        watch.follow()
+        return watch.readings().energy[0].joules
+
+    assert [idle(100.0, 500.0), idle(100.1, 510.0)] == [0.0, 10.0]
+    assert [measured(100.2, 5.0), measured(100.4, 25.0), measured(100.5, 30.0)] == [15, 35, 40]
+    # The device's own counter covers the run too, and the moments before and after its sampler.
+    assert idle(100.6, 545.0) == 45.0
+    # The next run goes on for so long that the counter may have wrapped unseen: what its sampler
+    # counted (30 J of it before) is all that is known.
+    assert measured(110.0, 230.0) == 245.0
+    assert [idle(120.0, 3.0), idle(120.1, 5.0)] == [245.0, 247.0]
+
+
+def test_the_seconds_of_a_flag_are_counted_over_a_run() -> None:
+    """Throttling comes with load: where there is only a flag, it would not be seen else."""
+    source, samplers = FakeSource(FLAG), Samplers()
+    watch = SensorWatch([source], samplers, lambda: source.now)
+    source.say(FLAG, 0.0)
+    watch.read()
+    samplers.write(130.0, flag=25.0)
+    watch.follow()
+    assert [each.seconds for each in watch.readings().throttled] == [25.0]
+    source.now = 131.0
+    watch.read()
+    assert [each.seconds for each in watch.readings().throttled] == [25.0]
+
+
+def test_failed_readings_of_runs_count() -> None:
+    source, samplers = FakeSource(TEMPERATURE), Samplers()
+    source.say(TEMPERATURE, None)
+    watch = SensorWatch([source], samplers, lambda: 100.0)
+    watch.read()
+    for total in (3, 3, 4):
+        samplers.write(100.0, reading(TEMPERATURE, 100.0, None), failed=total)
+        watch.follow()
+    (read,) = watch.readings().sensors
+    assert (read.failed, read.failed_total) == (1, 5)

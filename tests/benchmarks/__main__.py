@@ -28,6 +28,7 @@ from tests.benchmarks import (
 from tests.benchmarks.context import Context, say
 from tests.benchmarks.energy_peers import benchmark as energy_peers
 from tests.benchmarks.peers import benchmark as peers
+from tests.benchmarks.peers import repeated as peers_spread
 from tests.benchmarks.report import Section, machine, machine_line, markdown
 
 # What wants the machine for itself comes first: the fleet that the others share stays up.
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
         coverage,
         energy_peers,
         peers,
+        peers_spread,
         reality,
         perturbation,
         run_cost,
@@ -49,7 +51,7 @@ BENCHMARKS: dict[str, Callable[[Context], Section]] = {
     )
 }
 # These take an hour or more each: only when they are named.
-LONG = (peers.NAME, reality.NAME)
+LONG = (peers.NAME, peers_spread.NAME, reality.NAME)
 
 
 def main() -> int:

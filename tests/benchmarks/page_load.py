@@ -7,20 +7,21 @@ import shutil
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import httpx
+from playwright.sync_api import Browser
 from sqlalchemy import Engine, insert
 
 from agents.coordinator import schema
 from agents.coordinator.summary_rows import columns_of
+from profiler.errors import FleetmarkError
 from profiler.result import RunResult
 from profiler.spec import ArchitectureRef, Library, RunSpec
 from tests.benchmarks.context import Context, say
 from tests.benchmarks.report import Section, Table, median_and_range
 from tests.builders import make_inventory, make_latency, make_request, make_result
-from tests.web.page_browser import Browser, BrowserError
+from tests.web.chromium import chromium, tab
 from tests.web.world import World
 
 NAME = "page_load"
@@ -60,7 +61,7 @@ def run(context: Context) -> Section:
         # A thousand stand-ins on this machine would be measured, not the page: none is here.
         world.start(quiet=True)
         routes = _routes(world, times)
-        views = _views(world, times, context.directory)
+        views = _views(world, times)
     finally:
         world.stop()
         world.engine.dispose()
@@ -159,21 +160,19 @@ def _routes(world: World, times: int) -> dict[str, list[float]]:
     return found
 
 
-def _views(world: World, times: int, directory: Path) -> dict[str, dict[str, list[float]]]:
+def _views(world: World, times: int) -> dict[str, dict[str, list[float]]]:
     program = shutil.which("chromium")
     if program is None:
         say("chromium is not installed: no view is opened")
         return {}
-    browser = Browser(program, directory / "profile")
-    try:
-        browser.open_tab()
+    with chromium(program) as browser:
         return {name: _view(browser, world, to, times) for name, to in VIEWS.items()}
-    finally:
-        browser.close()
 
 
 # Set by the page's own clock, from the navigation on.
-PAINT = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? 0"
+PAINT = """new Promise((done) => { const look = () => {
+  const [found] = performance.getEntriesByName('first-contentful-paint');
+  return found ? done(found.startTime) : setTimeout(look, 5); }; look(); })"""
 DRAWN = """new Promise((done) => { const look = () => document.querySelector('main h1')
   ? requestAnimationFrame(() => done(performance.now())) : setTimeout(look, 5); look(); })"""
 
@@ -181,13 +180,15 @@ DRAWN = """new Promise((done) => { const look = () => document.querySelector('ma
 def _view(browser: Browser, world: World, to: str, times: int) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"first paint": [], "drawn with its data": []}
     for _ in range(times):
-        browser.open(world.link(to))
-        drawn = float(browser.evaluate(DRAWN))
-        browser.wait_for(f"{PAINT} > 0")
-        found["first paint"].append(float(browser.evaluate(PAINT)) / 1e3)
-        found["drawn with its data"].append(drawn / 1e3)
-        if "no result" in browser.text("main").lower():
-            raise BrowserError(f"{to} shows nothing")
+        # A tab of its own has no cache.
+        with tab(browser) as page:
+            # Not to its load: from then on it is looked at, every few milliseconds.
+            page.goto(world.link(to), wait_until="commit")
+            drawn = float(page.evaluate(DRAWN))
+            found["first paint"].append(float(page.evaluate(PAINT)) / 1e3)
+            found["drawn with its data"].append(drawn / 1e3)
+            if "no result" in page.inner_text("main").lower():
+                raise FleetmarkError(f"{to} shows nothing")
     return found
 
 

@@ -27,7 +27,7 @@ type Some<T> = T extends (infer E)[]
     ? { [K in keyof T]?: Some<T[K]> }
     : T;
 
-type Query = { refId: string; expr: string; legendFormat: string; instant: boolean; range: boolean; format?: 'table' | 'heatmap' };
+type Query = { refId: string; expr: string; legendFormat: string; instant: boolean; range: boolean; exemplar?: boolean; format?: 'table' | 'heatmap' };
 
 type Kind<Type extends string, Options, Custom> = Plain<
   Omit<Panel, 'type' | 'options' | 'fieldConfig' | 'targets'> & {

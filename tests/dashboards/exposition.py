@@ -33,7 +33,8 @@ VALUES = {
     "kind": metrics.PEAK_MEMORY_KINDS,
     "status": ("succeeded", "failed"),
     "state": ("queued", "running", "succeeded", "failed", "cancelled"),
-    "verdict": ("slower", "faster", "same", "inconclusive"),
+    "verdict": ("slower",),
+    "bound": metrics.RATIO_BOUNDS,
     "batch_size": ("1",),
     "run_id": ("4f1c09aa7d2e6b35",),
 }

@@ -46,8 +46,37 @@ def test_every_panel_says_what_it_shows(uid: str) -> None:
         assert panel["description"].endswith((".", "?")), panel["title"]
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
         assert panel["targets"]
-        if panel["type"] not in ("state-timeline", "heatmap"):
-            assert _units(panel), panel["title"]
+
+
+@every_board
+def test_every_panel_has_units(uid: str) -> None:
+    """A default, and one of its own for each axis and for each column of numbers in a table."""
+    for panel in panels(BOARDS[uid]):
+        assert panel["fieldConfig"]["defaults"].get("unit"), panel["title"]
+        if panel["type"] == "heatmap":
+            assert panel["options"]["yAxis"]["unit"] == "s"
+        if panel["type"] == "xychart":
+            assert len(_units(panel)) == 3, panel["title"]
+        if panel["type"] == "table":
+            numbers = _columns_of_numbers(panel)
+            said = {
+                override["matcher"]["options"]
+                for override in panel["fieldConfig"]["overrides"]
+                for value in override["properties"]
+                if value["id"] in ("unit", "mappings", "decimals")
+            }
+            assert numbers - said - {"Runs waiting"} == set(), panel["title"]
+
+
+def _columns_of_numbers(panel: dict[str, Any]) -> set[str]:
+    """Names of the columns that have a query's values."""
+    organized = [each for each in panel["transformations"] if each["id"] == "organize"]
+    if not organized:
+        # Models by devices: all columns have the panel's own unit.
+        assert panel["fieldConfig"]["defaults"]["unit"] != "short"
+        return set()
+    names = organized[0]["options"]["renameByName"]
+    return {name for field, name in names.items() if field.startswith("Value #")}
 
 
 def _units(panel: dict[str, Any]) -> list[str]:
@@ -63,17 +92,71 @@ def _units(panel: dict[str, Any]) -> list[str]:
 
 
 @every_board
-def test_legends_are_shown_and_thresholds_are_said(uid: str) -> None:
+def test_legends_are_shown(uid: str) -> None:
     for panel in panels(BOARDS[uid]):
         if panel["type"] in WITH_LEGEND:
             assert panel["options"]["legend"]["showLegend"], panel["title"]
-        if panel["type"] == "stat":
-            assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"], panel["title"]
+            assert panel["options"]["legend"]["placement"] == "bottom", panel["title"]
+        elif panel["type"] == "heatmap":
+            assert panel["options"]["legend"]["show"]
+        else:
+            assert panel["type"] in ("stat", "table"), panel["title"]
+        for target in panel["targets"]:
+            # A query of a chart says what its lines are called; else their labels are shown.
+            if panel["type"] in ("timeseries", "state-timeline", "heatmap"):
+                assert "{{" in target["legendFormat"], panel["title"]
+
+
+@every_board
+def test_every_panel_has_thresholds(uid: str) -> None:
+    for panel in panels(BOARDS[uid]):
+        thresholds = panel["fieldConfig"]["defaults"]["thresholds"]
+        assert thresholds["mode"] == "absolute"
+        first, *more = [step.get("value") for step in thresholds["steps"]]
+        assert first is None, panel["title"]
+        assert more == sorted(more), panel["title"]
+
+
+def test_what_is_good_and_what_is_not_has_a_colour() -> None:
+    """Numbers that someone has to act on."""
+    coloured = {
+        panel["title"]
+        for board in BOARDS.values()
+        for panel in panels(board)
+        if len(panel["fieldConfig"]["defaults"]["thresholds"]["steps"]) > 1
+    }
+    assert {
+        "Devices reached", "Devices not reached", "Runs failed", "Last heard of", "Hottest sensor",
+        "Throttled", "Sensors that fail", "Temperature", "Latency against the baseline",
+        "Ratio to the baseline, over time",
+    } <= coloured  # fmt: skip
+
+
+@every_board
+def test_the_ends_of_runs_are_marked(uid: str) -> None:
+    own, runs = BOARDS[uid]["annotations"]["list"]
+    assert own["builtIn"] == 1
+    assert runs["enable"]
+    assert metrics.RUN_COMPLETED.name in runs["expr"]
+    # Its value is the time, in milliseconds.
+    assert runs["useValueForTime"] in (True, "on")
+    assert runs["expr"].endswith("* 1000")
+    for part in ("{{model}}", "{{device}}", "{{runtime}}", "{{batch_size}}"):
+        assert part in runs["titleFormat"] + runs["textFormat"]
 
 
 @every_board
 def test_colours_are_named_so_that_each_theme_has_its_shade(uid: str) -> None:
     assert not re.search(r"#[0-9a-fA-F]{6}\b|rgba?\(", json.dumps(BOARDS[uid]))
+
+
+def test_where_there_are_exemplars_they_are_asked_for() -> None:
+    """On buckets, that is: a gauge has none, and those of counts have no place in a chart."""
+    for board in BOARDS.values():
+        for panel in panels(board):
+            for target in panel["targets"]:
+                assert target.get("exemplar", False) is ("_bucket" in target["expr"])
+    assert any(panel["type"] == "heatmap" for panel in panels(BOARDS[frame.LATENCY]))
 
 
 @every_board

@@ -1,11 +1,12 @@
-"""What is deployed: the compose file, Grafana's provisioning, the secrets.
+"""What is deployed: the compose file, the image's recipe, Grafana's provisioning, the secrets.
 
-There is no Docker engine where these run. What can be checked without one is; that the containers
-start is not.
+There is no Docker engine where these run, and no registry of images. What can be checked without
+is; that the containers start, and that the tags of the images exist, is not.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,11 +17,12 @@ import pytest
 import yaml
 
 from agents.cli.main import run
-from dashboards import shipped
-from tests.tools import need_root
+from dashboards import frame, shipped
+from tests.tools import need_npm_packages, need_program, need_root
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+MANIFEST = Path(__file__).with_name("package.json")
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 LASTING = sorted(set(SERVICES) - {"secrets"})
@@ -41,14 +43,86 @@ def provisioned(name: str) -> Any:
     )
 
 
-def test_docker_compose_takes_it() -> None:
+# --- what linters say --------------------------------------------------------------------------
+
+
+def said(*command: str | Path, given: str | None = None) -> tuple[int, str]:
+    """Exit status and all that is printed."""
+    done = subprocess.run(
+        [str(part) for part in command],
+        input=given, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def compose(text: str) -> tuple[int, str]:
+    """What ``docker compose config`` says of a compose file: the plugin, or Debian's program."""
     docker = shutil.which("docker")
-    command = [docker or "docker", "compose", "-f", str(DEPLOY / "compose.yaml"), "config", "-q"]
-    if docker is None or subprocess.run([docker, "compose", "version"], check=False).returncode:
-        # In CI too: what has no engine seldom has its client.
-        pytest.skip("no `docker compose`: the compose file was not checked by it")
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+    if docker and not said(docker, "compose", "version")[0]:
+        program: list[str | Path] = [docker, "compose"]
+    else:
+        program = [need_program("docker-compose")]
+        # Version 1.29 is older than this key.
+        text = re.sub("^name: .*$", "", text, flags=re.MULTILINE)
+    return said(*program, "--project-directory", DEPLOY, "-f", "-", "config", "-q", given=text)
+
+
+@pytest.fixture(scope="module")
+def linters(pytestconfig: pytest.Config) -> Path:
+    """The folder of programs from npm."""
+    assert pytestconfig.cache is not None
+    packages = need_npm_packages(MANIFEST, pytestconfig.cache.mkdir("grafana-schema"))
+    return packages / "node_modules" / ".bin"
+
+
+def test_docker_compose_takes_it() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    assert compose(text) == (0, "")
+    status, words = compose(text.replace("condition: service_healthy", "condition: well"))
+    assert status
+    assert "condition" in words
+
+
+# Orders are ours; `image` beside `build` names what is built; and the linter does not see through
+# ${BIND_ADDRESS:-…}, which a test below does.
+NOT_OURS = (
+    "service-keys-order", "services-alphabetical-order", "service-dependencies-alphabetical-order",
+    "top-level-properties-order", "no-build-and-image", "no-unbound-port-interfaces",
+    "require-quotes-in-ports",
+)  # fmt: skip
+
+
+def test_the_compose_files_linter_has_nothing_to_say(linters: Path, tmp_path: Path) -> None:
+    """It has the schema of today's Compose, and looks for what is unwise."""
+    config = tmp_path / "dclint.json"
+    config.write_text(json.dumps({"rules": dict.fromkeys(NOT_OURS, 0)}))
+    program = (linters / "dclint", "-c", config, "--max-warnings", "0")
+    assert said(*program, DEPLOY / "compose.yaml")[0] == 0, said(*program, DEPLOY / "compose.yaml")
+    faulty = tmp_path / "compose.yaml"
+    for old, new in (("restart:", "restarts:"), ("prometheus:v3.5.0", "prometheus:latest")):
+        faulty.write_text((DEPLOY / "compose.yaml").read_text().replace(old, new))
+        assert said(*program, faulty)[0] != 0, new
+
+
+def test_the_recipes_linter_has_nothing_to_say(linters: Path, tmp_path: Path) -> None:
+    program = (linters / "dockerfile-utils", "lint")
+    assert said(*program, DEPLOY / "Dockerfile") == (0, "")
+    faulty = tmp_path / "Dockerfile"
+    faulty.write_text((DEPLOY / "Dockerfile").read_text().replace("COPY", "COPPY"))
+    assert said(*program, faulty)[0] != 0
+
+
+def test_yaml_and_shell_have_no_pitfalls() -> None:
+    rules = "{extends: default, rules: {line-length: {max: 130}, document-start: disable}}"
+    cases = Path(__file__).with_name("alerts.test.yml")
+    yamllint = need_program("yamllint")
+    assert said(yamllint, "--strict", "-d", rules, DEPLOY, cases) == (0, "")
+    assert said(yamllint, "--strict", "-d", rules, "-", given="a: 1\na: 2\n")[0] != 0
+    scripts = (DEPLOY / "secrets.sh", ROOT / "tests" / "debian-packages.sh")
+    assert said(need_program("shellcheck"), *scripts) == (0, "")
+
+
+# --- what it says ------------------------------------------------------------------------------
 
 
 def test_images_are_of_one_version_and_services_say_how_they_are() -> None:
@@ -120,6 +194,11 @@ def test_grafana_finds_datasource_and_boards() -> None:
     assert datasource["url"] == "http://prometheus:9090"
     config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text())
     assert datasource["jsonData"]["timeInterval"] == config["global"]["scrape_interval"]
+    # What `${coordinator}` is on the boards, a datasource has to be told.
+    (exemplars,) = datasource["jsonData"]["exemplarTraceIdDestinations"]
+    assert exemplars["name"] == "run_id"
+    assert exemplars["url"] == f"{frame.COORDINATOR_URL}/#/runs/$${{__value.raw}}"
+    assert "--enable-feature=exemplar-storage" in SERVICES["prometheus"]["command"]
     (provider,) = provisioned("dashboards")["providers"]
     assert mounts("grafana")[provider["options"]["path"]] == "../dashboards/json"
     home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]

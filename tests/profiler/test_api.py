@@ -104,7 +104,14 @@ def function(x: Any, *, scale: float = 1.0) -> Any:
         (RESNET, {"seed": -1}, "seed", "-1", "help(profiler.profile)"),
         (RESNET, {"resolution": 0}, "resolution.0", "0", "help(profiler.profile)"),
         (RESNET, {"scenario": "burst"}, "scenario", "burst", "help(profiler.profile)"),
-        (RESNET, {"scenario": "server"}, "scenario", "these options", "help(profiler.profile)"),
+        (RESNET, {"scenario": "server"}, "scenario", "server", "help(profiler.profile)"),
+        (RESNET, {"server": {"rate_per_second": 5}}, "scenario", "single_stream", "help(profiler"),
+        (RESNET, {"resolution": 8, "inputs": [(1, 3, 8, 8)]}, "inputs", "x", "help(profiler."),
+        (RESNET, {"target": 1}, "target", "1", "help(profiler.profile)"),
+        (RESNET, {"percentile": "p42"}, "percentile", "p42", "help(profiler.profile)"),
+        (RESNET, {"percentile": "p99", "scenario": "offline"}, "percentile", "p99", "Leave it out"),
+        (RESNET, {"settle_time": 5}, "settle_time", "5", "Leave it out"),
+        (RESNET, {"timeout": 5}, "timeout", "5", "Lower max_time, or raise timeout above 10 s"),
         (RESNET, {"inputs": "x"}, "inputs", "x", "Write name:dtype:shape"),
         (RESNET, {"inputs": "x:float33:1"}, "inputs", "x:float33:1", "float32"),
         (RESNET, {"inputs": {"x": "float32"}}, "inputs", "float32", "Give arrays"),
@@ -119,6 +126,7 @@ def function(x: Any, *, scale: float = 1.0) -> Any:
         (function, {"inputs": [(1,)], "runtime": "x"}, "runtime", "x", "Leave it out"),
         (function, {"inputs": [(1,)], "precision": "fp32"}, "precision", "fp32", "Leave it out"),
         (function, {"inputs": [(1,)], "threads": 2}, "threads", "2", "Leave it out"),
+        (function, {"inputs": [(1,)], "repetitions": 3}, "repetitions", "3", "Leave it out"),
         (function, {"inputs": [(1,)], "timeout": 9}, "timeout", "9", "Leave it out"),
         (function, {"inputs": [(1,)], "scenario": "offline"}, "scenario", "offline", "Leave"),
         (function, {"inputs": [(1,)], "max_time": -1}, "max_time", "-1", "help(profiler.profile)"),
@@ -142,6 +150,7 @@ def test_what_makes_no_sense_is_refused(
         ({"inputs": {"input": np.zeros((1, 3, 8, 8))}}, "input 'input'"),
         ({"inputs": [np.zeros((1, 4, 8, 8), np.float32)]}, "input 'input'"),
         ({"runtime": "torch"}, "runtime"),
+        ({"resolution": 16}, "resolution"),
     ],
 )
 def test_what_does_not_fit_the_file_is_refused(
@@ -185,6 +194,21 @@ def test_defaults_are_those_of_the_command(handed: Handed) -> None:
     profile(RESNET)
     assert handed.spec == make_spec()
     assert handed.options["python"] == sys.executable
+
+
+def test_when_enough_is_measured_is_the_callers(handed: Handed) -> None:
+    profile(RESNET, target=0.005, percentile="p99")
+    assert handed.spec == make_spec(stop={"percentile": "p99", "relative_half_width": 0.005})
+    profile(RESNET, scenario="server", server={"latency_bound_seconds": 1}, percentile="p90")
+    assert handed.spec.server is not None
+    assert handed.spec.server.percentile == "p90"
+
+
+def test_sustained_is_one_process_unless_more_are_asked_for(handed: Handed) -> None:
+    profile(RESNET, scenario="sustained", settle_time=30)
+    assert (handed.spec.repetitions, handed.spec.settle_seconds) == (1, 30)
+    profile(RESNET, scenario="sustained", repetitions=2)
+    assert (handed.spec.repetitions, handed.spec.settle_seconds) == (2, 600)
 
 
 def test_quick_is_one_repetition_of_several(handed: Handed) -> None:

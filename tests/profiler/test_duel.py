@@ -8,9 +8,11 @@ import pytest
 
 from profiler.comparing.compare import Names, Verdict
 from profiler.comparing.duel import Side, duel
+from profiler.device.fingerprint import save_overhead
 from profiler.errors import InputError
-from profiler.result import RunStatus
+from profiler.result import Overhead, RunStatus
 from profiler.spec import RunSpec, Runtime, Scenario
+from tests.builders import NOW
 from tests.small_onnx import save_small_onnx
 
 
@@ -28,6 +30,8 @@ def side(directory: Path, name: str, layers: int, **spec: object) -> Side:
 
 
 def test_twice_the_work_is_slower(tmp_path: Path) -> None:
+    overhead = Overhead(measured_at=NOW, model="m", runtime="r", figures=())
+    save_overhead(tmp_path, overhead)
     found = duel(
         side(tmp_path, "small", 4, batch_size=8),
         side(tmp_path, "large", 12, batch_size=8),
@@ -41,6 +45,8 @@ def test_twice_the_work_is_slower(tmp_path: Path) -> None:
     assert found.comparison.verdict is Verdict.SLOWER
     assert found.comparison.rounds == 4
     assert found.comparison.sentence.startswith("large takes")
+    # What measuring costs on this device is in these results as in all others.
+    assert [result.overhead for result in found.results] == [overhead] * 2
     positions = sorted(r.position or 0 for run in found.results for r in run.repetitions)
     assert positions == list(range(16))
 

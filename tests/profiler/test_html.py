@@ -167,6 +167,19 @@ def test_a_cancelled_run_says_so() -> None:
     assert "cancelled" in _Page(html_of(result)).text
 
 
+def test_a_scenario_without_latency_is_no_failure() -> None:
+    some = Interval(value=120.4, low=118, high=123)
+    result = make_result(
+        scenario="offline", latency=None, latency_reason="offline has none",
+        offline=Throughput(blocks=9, items_per_second=some),
+    )  # fmt: skip
+    text = _Page(html_of(result)).text
+    assert "items per second, pipelined" in text
+    assert "[118, 123]" in text
+    assert "offline has none" in text
+    assert "succeeded" not in text
+
+
 def rows(**changes: Any) -> dict[str, tuple[str, str]]:
     return {row.name: (row.value, row.note) for row in headline(make_result(**changes))}
 

@@ -11,8 +11,8 @@ import pytest
 from profiler.comparing.comparison import Verdict
 from profiler.comparing.results import compare_results
 from profiler.device import run_history
-from profiler.over_runs import LEAST_PAST, over_runs
-from profiler.result import RunResult
+from profiler.over_runs import LEAST_PAST, over_runs, variation
+from profiler.result import Experience, RunResult
 from profiler.summary import _among_others
 from tests.builders import make_latency, make_report, make_result
 
@@ -82,10 +82,40 @@ def test_a_device_that_does_not_is_not(tmp_path: Path) -> None:
     assert not any(f.name == "wanders" for f in runs[-1].flags)
 
 
-def test_another_configuration_is_another_history(tmp_path: Path) -> None:
-    series(tmp_path, [0.01] * 6)
+def test_a_new_configuration_is_judged_by_what_the_device_does_to_others(tmp_path: Path) -> None:
+    series(tmp_path, [0.0100, 0.0103, 0.0099, 0.0104, 0.0100])
+    other = _among_others(later(9, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
+    assert other.over_runs is not None
+    assert other.over_runs.of is Experience.DEVICE
+    assert other.over_runs.p50.value == 0.2
+    (flag,) = (f for f in other.flags if f.name == "wanders")
+    assert "5 runs of other configurations" in flag.detail
+
+
+def test_another_configuration_of_too_few_runs_tells_nothing(tmp_path: Path) -> None:
+    series(tmp_path, [0.01] * LEAST_PAST)
     other = _among_others(later(9, 0.01).model_copy(update={"batch_size": 8}), tmp_path)
     assert other.over_runs is None
+
+
+def test_a_configuration_s_own_runs_come_before_those_of_others(tmp_path: Path) -> None:
+    series(tmp_path, [0.010, 0.012, 0.009, 0.011, 0.010])
+    calm = [
+        _among_others(later(9 + i, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
+        for i in range(LEAST_PAST + 1)
+    ]
+    last = calm[-1].over_runs
+    assert last is not None
+    assert (last.of, last.runs, last.relative_sd) == (Experience.CONFIGURATION, 4, 0.0)
+
+
+def test_one_nervous_configuration_does_not_speak_for_the_device() -> None:
+    calm = [1.0, 1.01, 1.0, 1.01, 1.0]
+    nervous = [1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 1.0]
+    found = over_runs(5.0, [], [calm, nervous, calm]).found
+    assert found is not None
+    assert found.relative_sd == pytest.approx(variation(calm).sd)
+    assert found.freedom == variation(calm).freedom
 
 
 def test_what_time_alone_makes_is_no_regression(tmp_path: Path) -> None:

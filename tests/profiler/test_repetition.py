@@ -153,7 +153,7 @@ def test_the_sentinel_is_timed_before_between_and_after(tmp_path: Path) -> None:
     found = run(plan, lambda: time.sleep(0.002))
     slices, blocks = SentinelSlices.load(path), Blocks.load(path)
     assert found.sentinel_kind is not None
-    assert found.sentinel_kind.startswith("convolution-1/")
+    assert found.sentinel_kind.startswith("layers-1/")
     ends = slices.start_ns + slices.duration_ns
     assert (ends <= blocks.start_ns[0]).sum() == EDGE_SLICES
     assert (slices.start_ns >= blocks.end_ns[-1]).sum() >= EDGE_SLICES

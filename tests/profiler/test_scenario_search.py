@@ -133,7 +133,7 @@ def test_a_bound_that_not_even_a_lonely_call_meets_gives_a_reason() -> None:
     report, _, _ = find(0.0025, percentile="p90", device=Sleepy(MILLISECOND), seconds=1e5)
     assert report.highest_rate_per_second is None
     assert report.highest_rate_reason is not None
-    assert "even at 20 calls per second" in report.highest_rate_reason
+    assert "even at 20.0 calls per second" in report.highest_rate_reason
     assert "faster runtime" in report.highest_rate_reason
     assert all(trial.met is Met.FAILS for trial in report.trials)
     assert report.failing_rate_per_second == pytest.approx(20)
@@ -194,3 +194,24 @@ def test_a_bracket_goes_down_to_the_least_rate_and_no_further() -> None:
     assert rates[0] == 100
     assert rates[-1] == 30
     assert bracket.met is None
+
+
+def test_calls_that_are_shorter_than_the_looks_at_them_give_a_rate_all_the_same() -> None:
+    """Microseconds: a trial has hundreds of thousands of calls, and judging them takes time too."""
+    device = SimulatedDevice(5_000)
+    server = Server(device.call, None, seed=0, clock=device.clock, wait_until=device.wait_until)
+    seen = 0
+
+    def offer(rate: float, enough: int, seconds: float) -> Served:
+        nonlocal seen
+        served = server.offer(rate, enough, seconds)
+        seen += len(served.end_ns)
+        # Each look sorts all calls so far.
+        device.now += 500 * seen
+        return served
+
+    service = np.full(2000, 5e-6)
+    goal = Goal(percentile="p99", bound_seconds=0.001, seconds=2.5)
+    report = search(offer, service, goal, device.clock).report
+    assert report.highest_rate_per_second is not None
+    assert report.highest_rate_per_second > 50_000

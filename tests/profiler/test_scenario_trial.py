@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from profiler.result import Interval, Met, ServerTrial
+from profiler.result import Interval, Met, ServerReport, ServerTrial
+from profiler.scenario_figures import concluded
 from profiler.scenarios.served import Served
 from profiler.scenarios.server import Server
 from profiler.scenarios.trial import describe, judge, late, latency, overloaded
@@ -205,3 +206,47 @@ def test_lateness_is_told_where_it_weighs(lateness: float | None, told: bool) ->
     interval = Interval(value=1.0, low=0.9, high=1.1)
     assert (late(trial_with(interval, lateness=lateness)) is not None) is told
     assert late(trial_with(None, lateness=lateness)) is None
+
+
+# --- the search was one process's, the answer is all processes' ---------------------------------
+
+
+def searched(highest: float | None) -> ServerReport:
+    return ServerReport(
+        percentile="p99",
+        rate_per_second=100.0,
+        latency_bound_seconds=1.0,
+        highest_rate_per_second=highest,
+        highest_rate_reason=None if highest else "it was too short",
+        trials=(),
+    )
+
+
+def together(met: Met) -> ServerTrial:
+    return trial_with(None).model_copy(update={"met": met, "rate_per_second": 100.0})
+
+
+def test_what_a_short_search_could_not_show_all_processes_may() -> None:
+    found = concluded(searched(None), together(Met.MEETS))
+    assert (found.highest_rate_per_second, found.highest_rate_reason) == (100.0, None)
+    assert len(found.trials) == 1
+
+
+@pytest.mark.parametrize("met", [Met.UNDECIDED, Met.FAILS])
+def test_what_nobody_showed_stays_so(met: Met) -> None:
+    found = concluded(searched(None), together(met))
+    assert (found.highest_rate_per_second, found.highest_rate_reason) == (None, "it was too short")
+
+
+def test_what_fails_in_all_processes_is_no_rate_that_meets() -> None:
+    found = concluded(searched(100.0), together(Met.FAILS))
+    assert found.highest_rate_per_second is None
+    assert found.highest_rate_reason is not None
+    assert "all of them together did not" in found.highest_rate_reason
+    assert found.failing_rate_per_second == 100.0
+
+
+@pytest.mark.parametrize("met", [Met.MEETS, Met.UNDECIDED])
+def test_what_was_shown_stays_shown(met: Met) -> None:
+    found = concluded(searched(100.0), together(met))
+    assert (found.highest_rate_per_second, found.highest_rate_reason) == (100.0, None)

@@ -20,7 +20,7 @@ from profiler.runner import Runner
 from profiler.scenarios.live_state import DeviceState
 from profiler.scenarios.settling import HOLD_SECONDS, Settling
 from profiler.sensors.trace import Series
-from profiler.spec import Runtime, Scenario
+from profiler.spec import Runtime, Scenario, StopSpec
 from tests.builders import make_spec
 from tests.fake_model import REQUEST, FakeAdapter, default_plan
 
@@ -63,6 +63,7 @@ class Device:
 
 class Measured(Frozen):
     seconds: float
+    converged: bool
     phases: tuple[Phase, ...]
     fractions: tuple[float, ...]
 
@@ -96,6 +97,7 @@ def sustained(
         repetitions=1,
         budget_seconds=BUDGET_SECONDS,
         settle_seconds=settle_seconds,
+        stop=StopSpec(),
     )
     device: Any = Device(clock, verdict) if verdict is not None else None
 
@@ -103,6 +105,7 @@ def sustained(
         report = repeat(FakeAdapter(call), REQUEST, plan, events.append, device)
         return Measured(
             seconds=report.measured_seconds,
+            converged=report.converged,
             phases=tuple(phase for phase, _ in itertools.groupby(e.phase for e in events)),
             fractions=tuple(e.fraction for e in events),
         )
@@ -127,6 +130,8 @@ def test_a_device_that_settles_early_is_measured_for_all_of_its_time(
     found = sustained(tmp_path / "r.npz", monkeypatch, lambda seconds: seconds > 5)
     assert found.seconds == pytest.approx(BUDGET_SECONDS, abs=0.01)
     assert Phase.SETTLING not in found.phases
+    # Calls that are all alike are as narrow as anybody asks for, whatever ended them.
+    assert found.converged
 
 
 def test_at_the_limit_it_ends_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser, Page
 
 from tests.tools import need_program
-from tests.web.page_browser import Browser
+from tests.web.chromium import chromium, watched_tab
 from tests.web.world import World, furnished
 
-EXPECTED_COMPLAINTS = re.compile(
-    # A browser logs these by itself for every answer of its kind, handled or not.
-    r"network: Failed to load resource: .*(401|404|410|422|ERR_CONNECTION_REFUSED"
-    r"|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED_ENCODING)"
-)
 
-
+# Of a module: while Playwright runs, asyncio takes this thread for one with a loop.
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(need_program("chromium"), tmp_path_factory.mktemp("profile"))
-    try:
-        browser.open_tab()
-        yield browser
-    finally:
-        browser.close()
+def browser() -> Iterator[Browser]:
+    with chromium(need_program("chromium")) as running:
+        yield running
 
 
 @pytest.fixture
-def browser(chromium: Browser) -> Iterator[Browser]:
+def page(browser: Browser) -> Iterator[Page]:
     """A clean slate before, and nothing to complain about after."""
-    chromium.complaints.clear()
-    chromium.dialogs.clear()
-    chromium.requests.clear()
-    chromium.view(1280)
-    yield chromium
-    assert [text for text in chromium.complaints if not EXPECTED_COMPLAINTS.match(text)] == []
-    assert chromium.evaluate("document.title") != "owned"
-    elsewhere = re.compile(r"^(?!http://127\.0\.0\.1:|about:|data:|blob:)")
-    assert [url for url in chromium.requests if elsewhere.match(url)] == []
+    with watched_tab(browser) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +41,16 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A coordinator on its first day."""
-    world = World(tmp_path_factory.mktemp("nothing"))
-    world.start()
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A coordinator that does not run yet; what it shall have measured can be written now."""
+    world = World(tmp_path_factory.mktemp("world"))
     yield world
     world.stop()
     world.engine.dispose()
+
+
+@pytest.fixture
+def nothing(stopped: World) -> World:
+    """A coordinator on its first day."""
+    stopped.start()
+    return stopped

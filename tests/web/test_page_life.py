@@ -1,133 +1,160 @@
-"""The whole life of a fleet in the browser, from the first day to a token that is taken back."""
+"""The life of a fleet in the browser; what goes wrong in it. Devices are stand-ins."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from playwright.sync_api import Page, expect
+
 from agents.coordinator.auth import Role
 from agents.secretfile import write_private
 from tests.small_onnx import save_small_onnx
-from tests.web.page_browser import Browser
+from tests.web.views import shows, visit
 from tests.web.world import World
 
-READY = "document.querySelector('#submit button[type=submit]')?.disabled === false"
+
+def heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_contain_text(text)
 
 
-def settled(browser: Browser, heading: str) -> None:
-    browser.wait_for(f"document.querySelector('main h1')?.innerText.startsWith({heading!r})")
+def test_the_token_leaves_the_address_and_stays_in_the_tab(page: Page, nothing: World) -> None:
+    visit(page, nothing, "/devices")
+    expect(page).to_have_url(f"{nothing.url}/#/devices")
+    assert page.evaluate("Object.values(sessionStorage)") == [nothing.token]
+    assert page.evaluate("localStorage.length + document.cookie.length") == 0
 
 
-def test_a_life(browser: Browser, nothing: World, tmp_path: Path) -> None:  # noqa: PLR0915
-    world = nothing
-    model = tmp_path / "net.onnx"
-    save_small_onnx(model)
-
-    # The link opens the page; the token leaves the address bar, and stays in this tab only.
-    browser.open(world.link("/devices"))
-    settled(browser, "Fleet")
-    assert browser.evaluate("location.href") == f"{world.url}/#/devices"
-    assert browser.evaluate("Object.values(sessionStorage)") == [world.token]
-
-    # How a device joins, and that one has.
-    browser.click("main a[href='#/register']")
-    settled(browser, "Add a device")
-    text = browser.text("main")
-    assert "fleetmark agent --coordinator http://192.0.2.10:8470 --token-file agent.token" in text
-    assert "/srv/fleetmark/tokens/agent.token" in text
-    assert "pip install 'fleetmark[agent,torch,onnx]'" in text
-    assert "Waiting for the first device" in text
-    world.device("pi5-a")
-    browser.wait_for("document.querySelector('main').innerText.includes('1 here now')")
-
-    # A file, refused in words while something is wrong, and how many runs it makes.
-    browser.click("nav a[href='#/submit']")
-    settled(browser, "Submit a model")
-    world.fleet.held.set()
-    bad = tmp_path / "notes.onnx"
-    bad.write_bytes(b"no model")
-    browser.choose_file("#file", bad)
-    browser.wait_for("document.querySelector('#submit .reason:not([hidden])') !== null")
-    browser.choose_file("#file", model)
-    browser.wait_for(READY)
-    assert "net.onnx · onnx" in browser.text("main")
-    browser.type("#devices", "pi5-x")
-    browser.wait_for("document.querySelector('#submit').innerText.includes('Did you mean pi5-a?')")
-    browser.type("#devices", "all")
-    browser.type("#batch", "1, 8")
-    browser.wait_for(
-        "document.querySelector('#outlook').innerText.startsWith('2 runs on 1 device')"
+def test_how_a_device_joins_and_that_one_has(page: Page, nothing: World) -> None:
+    main = visit(page, nothing, "/devices")
+    main.get_by_role("link", name="How to add a device").click()
+    heading(page, "Add a device")
+    shows(
+        main,
+        "fleetmark agent --coordinator http://192.0.2.10:8470 --token-file agent.token",
+        "/srv/fleetmark/tokens/agent.token",
+        "pip install 'fleetmark[agent,torch,onnx]'",
+        "Waiting for the first device",
     )
-    browser.click("#submit button[type=submit]")
+    nothing.device("pi5-a")
+    shows(main, "1 here now")
+
+
+def test_a_file_is_submitted_and_its_runs_are_followed(
+    page: Page, nothing: World, tmp_path: Path
+) -> None:
+    world = nothing
+    world.device("pi5-a")
+    world.fleet.held.set()
+    bad, good = tmp_path / "notes.onnx", tmp_path / "net.onnx"
+    bad.write_bytes(b"no model")
+    save_small_onnx(good)
+
+    # Refused in words while something is wrong; then how many runs it makes.
+    main = visit(page, world, "/submit")
+    form, start = page.locator("#submit"), page.locator("#submit button[type=submit]")
+    page.set_input_files("#file", bad)
+    shows(form.locator("[data-key=problem-model]"), "notes.onnx")
+    page.set_input_files("#file", good)
+    expect(start).to_be_enabled()
+    shows(main, "net.onnx · onnx")
+    page.fill("#devices", "pi5-x")
+    shows(form, "Did you mean pi5-a?")
+    expect(start).to_be_disabled()
+    page.fill("#devices", "all")
+    page.fill("#batch", "1, 8")
+    shows(page.locator("#outlook"), "2 runs on 1 device")
+    start.click()
 
     # Its progress, then its results, without a reload.
-    settled(browser, "net.onnx")
-    browser.wait_for("document.querySelector('main').innerText.includes('42 % · measuring')")
+    heading(page, "net.onnx")
+    shows(main, "42 % · measuring")
     world.fleet.held.clear()
-    browser.wait_for("document.querySelectorAll('main .wide tbody tr').length === 2")
-    assert "succeeded" in browser.text("main h1")
+    expect(main.locator(".wide tbody tr")).to_have_count(2)
+    heading(page, "succeeded")
 
     # The run's page, and the two compared.
-    browser.click("main .wide th a")
-    browser.wait_for("document.querySelector('svg[data-key=over-time]') !== null")
-    browser.evaluate("[...document.querySelectorAll('.links a')].at(-1).click()")
-    browser.wait_for("document.querySelector('main td a[aria-label^=Compare]') !== null")
-    browser.click("main td a[aria-label^=Compare]")
-    browser.wait_for("document.querySelector('.verdict-card') !== null")
-    assert "batch size" in browser.text("main")
+    main.locator(".wide th a").first.click()
+    expect(page.locator("svg[data-key=over-time]")).to_be_visible()
+    main.get_by_role("link", name="compare with another").click()
+    main.get_by_role("link", name="Compare with net.onnx").click()
+    expect(page.locator(".verdict-card")).to_be_visible()
+    shows(main, "batch size")
 
-    # The coordinator goes and comes back.
-    browser.click("nav a[href='#/devices']")
-    settled(browser, "Fleet")
-    browser.wait_for("document.querySelector('#status').innerText === 'Connected'")
+
+def test_a_page_left_open_over_a_restart_goes_on(page: Page, nothing: World) -> None:
+    world = nothing
+    world.device("pi5-a")
+    main, status = visit(page, world, "/devices"), page.locator("#status")
+    expect(status).to_have_text("Connected")
     world.stop()
-    browser.wait_for("document.querySelector('#status').className === 'lost'")
-    assert "The coordinator does not answer" in browser.text("#status")
-    assert "What you see is from" in browser.text("#status")
-    assert "pi5-a" in browser.text("main")
+    expect(status).to_have_class("lost")
+    shows(status, "The coordinator does not answer", "What you see is from")
+    shows(main, "pi5-a")
+    # What happened meanwhile is told, without a reload.
+    page.evaluate("window.same = true")
+    world.device("orin-1")
     world.start()
-    browser.wait_for("document.querySelector('#status').innerText === 'Connected'")
-    browser.wait_for("document.querySelector('main').innerText.includes('online')")
+    expect(status).to_have_text("Connected")
+    shows(main, "online", "orin-1")
+    assert page.evaluate("window.same")
 
-    # The token is taken back: the open page is locked at once.
+
+def test_a_token_that_is_taken_back_locks_open_pages(page: Page, nothing: World) -> None:
+    world = nothing
+    world.device("pi5-a")
+    visit(page, world, "/devices")
     path = world.tokens.path(Role.ADMIN)
     path.unlink()
     write_private(path, "another-token-of-the-same-coordinator")
-    browser.wait_for("document.querySelector('#token-form').hidden === false")
-    assert "does not accept this token" in browser.text("#token-form")
-    assert browser.text("main") == ""
-    assert browser.evaluate("Object.values(sessionStorage)") == [""]
-    browser.evaluate("document.querySelector('#token').focus()")
-    browser.type("#token", world.token)
-    browser.press("Enter")
-    settled(browser, "Fleet")
+    shows(page.locator("#token-form"), "does not accept this token")
+    expect(page.locator("main")).to_be_hidden()
+    expect(page.locator("main")).to_be_empty()
+    assert page.evaluate("Object.values(sessionStorage)") == [""]
+    page.get_by_label("Token").fill(world.token)
+    page.keyboard.press("Enter")
+    heading(page, "Fleet")
 
 
-def test_a_job_is_cancelled_by_keyboard_after_a_question(browser: Browser, nothing: World) -> None:
+def test_a_job_is_cancelled_by_keyboard_after_a_question(page: Page, nothing: World) -> None:
     world = nothing
     world.device("pi5-a")
     world.fleet.held.set()
     (run,) = world.job("resnet18", ["pi5-a"])
-    browser.open(world.link("/jobs"))
-    browser.wait_for("document.querySelector('[data-act=cancel]') !== null")
-    browser.evaluate("document.querySelector('[data-act=cancel]').focus()")
-    browser.press("Enter")
-    browser.wait_for("document.querySelector('main').innerText.includes('1 cancelled')")
-    assert "Cancel the job resnet18?" in browser.dialogs[0]
+    main = visit(page, world, "/jobs")
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.accept()))
+    main.get_by_role("button", name="Cancel the job resnet18").focus()
+    page.keyboard.press("Enter")
+    shows(main, "1 cancelled")
+    assert "Cancel the job resnet18?" in asked[0]
     assert world.store.run(run.id).state == "cancelled"
 
 
-def test_an_architecture_by_name(browser: Browser, nothing: World) -> None:
-    world = nothing
-    world.device("pi5-a")
-    browser.open(world.link("/submit"))
-    settled(browser, "Submit a model")
-    browser.type("#name", "torchvision:resnet81")
-    browser.wait_for(
-        "document.querySelector('#submit').innerText.includes('Did you mean resnet18')"
-    )
-    assert browser.evaluate("document.querySelector('#submit button[type=submit]').disabled")
-    browser.type("#name", "torchvision:resnet18")
-    browser.wait_for(READY)
-    assert "fleetmark submit torchvision:resnet18" in browser.evaluate(
-        "document.querySelector('#submit pre').textContent"
-    )
+def test_devices_are_chosen_by_a_click_each(page: Page, nothing: World) -> None:
+    for name in ("pi5-a", "orin-1"):
+        nothing.device(name)
+    main = visit(page, nothing, "/submit")
+    first, second = (main.get_by_role("button", name=name) for name in ("pi5-a", "orin-1"))
+    # All of them, as the field says.
+    for button in (first, second):
+        expect(button).to_have_attribute("aria-pressed", "true")
+    first.click()
+    expect(page.locator("#devices")).to_have_value("pi5-a")
+    expect(first).to_have_attribute("aria-pressed", "true")
+    expect(second).to_have_attribute("aria-pressed", "false")
+    page.fill("#name", "torchvision:resnet18")
+    shows(page.locator("#outlook"), "1 run on 1 device")
+    expect(first).to_have_attribute("aria-pressed", "true")
+    expect(second).to_have_attribute("aria-pressed", "false")
+
+
+def test_an_architecture_by_name(page: Page, nothing: World) -> None:
+    nothing.device("pi5-a")
+    visit(page, nothing, "/submit")
+    form, start = page.locator("#submit"), page.locator("#submit button[type=submit]")
+    page.fill("#name", "torchvision:resnet81")
+    shows(form, "Did you mean resnet18")
+    expect(start).to_be_disabled()
+    page.fill("#name", "torchvision:resnet18")
+    expect(start).to_be_enabled()
+    expect(form.locator("pre")).to_contain_text("fleetmark submit torchvision:resnet18")

@@ -23,6 +23,7 @@ from agents.coordinator.auth import Role, Tokens
 from agents.coordinator.calls import DeviceUnreachableError
 from agents.coordinator.database import migrate, open_engine
 from agents.coordinator.device_loop import Timing
+from agents.coordinator.judge import Judge
 from agents.coordinator.models import ModelStore
 from agents.coordinator.queue import key_of
 from agents.coordinator.samples import RawTable, SampleStore
@@ -172,8 +173,11 @@ class World:
         self.tokens.create()
         self.engine = open_engine(f"sqlite:///{root / 'store.db'}")
         migrate(self.engine)
-        self.store = Store(self.engine)
+        # What is written as of another time: a past.
+        self._at: datetime | None = None
+        self.store = Store(self.engine, lambda: self._at or datetime.now(timezone.utc))
         self.samples = SampleStore(root / "samples")
+        self.judge = Judge(self.store, self.samples)
         self.models = ModelStore(root / "models")
         self.models.prepare()
         with socket.socket() as probe:
@@ -182,6 +186,10 @@ class World:
         self.ids: dict[str, str] = {}
         self._server: Server | None = None
         self._thread: threading.Thread | None = None
+
+    def at(self, moment: datetime | None) -> None:
+        """Write as of then; ``None``: now."""
+        self._at = moment
 
     @property
     def url(self) -> str:
@@ -271,13 +279,22 @@ class World:
         label: str | None = None,
         factor: float = 1.0,
         ended: datetime | None = None,
+        clock: timedelta = timedelta(0),
         trace: bool = False,
         raw: bool = True,
         error: RunError | None = None,
         flagged: bool = False,
         **axes: Any,
     ) -> str:
-        """A run that is over; its id. ``label``: what the model is called in its result."""
+        """A run that is over, and judged; its id.
+
+        Args:
+            label: what the model is called in its result.
+            ended: when the result came; now, if that is not said.
+            clock: how far the device's is ahead of the coordinator's.
+        """
+        ended = ended or datetime.now(timezone.utc)
+        self.at(ended - timedelta(minutes=2))
         (run,) = self.job(model, [device], **axes)
         (run,) = self.store.assign_next(run.device_id)
         key = key_of(run)
@@ -285,7 +302,7 @@ class World:
         rows = made_up.iterations(
             seconds_of(run.spec, device) * factor, len(run.id) + int(factor * 97)
         )
-        found = made_up.result(run.spec, device, rows, ended=ended, flagged=flagged)
+        found = made_up.result(run.spec, device, rows, ended=ended + clock, flagged=flagged)
         update: dict[str, object] = {"run_id": run.id, "attempt": run.attempt, "job_id": run.job_id}
         if label is not None:
             update["model"] = label
@@ -300,7 +317,10 @@ class World:
             if trace:
                 path = self.samples.path(run.id, run.attempt, RawTable.TRACE)
                 made_up.write_trace(path, rows)
+        self.at(ended)
         self.store.finish(key, found.model_copy(update=update))
+        self.judge.judge(run.id)
+        self.at(None)
         return run.id
 
 
@@ -310,6 +330,8 @@ INTEL, AMD = "13th Gen Intel Core i7-1360P", "AMD Ryzen 9 7950X"
 
 def furnished(world: World) -> dict[str, str]:
     """A small fleet with a past; ids of its runs by what they show."""
+    # Who is away was heard of then.
+    world.at(datetime.now(timezone.utc) - timedelta(seconds=95))
     world.device("pi5-a", labels={"room": "lab", "rack": "3"})
     world.device("pi5-b", labels={"room": "lab"})
     world.device(
@@ -327,8 +349,6 @@ def furnished(world: World) -> dict[str, str]:
     )  # fmt: skip
     now = datetime.now(timezone.utc)
     ids: dict[str, str] = {}
-    # Its clock is wrong.
-    ids["ahead"] = world.measured("resnet50", "orin-1", ended=now + timedelta(hours=3), raw=False)
     levels = [1.0, 1.003, 0.998, 1.001, 1.09, 1.092, 1.088, 1.0, 0.999, 0.93, 0.931, 0.929]
     for index, level in enumerate(levels):
         ended = now - timedelta(days=len(levels) - index, hours=index % 5)
@@ -343,6 +363,8 @@ def furnished(world: World) -> dict[str, str]:
                 model, device, raw=False, ended=now - timedelta(hours=2)
             )
     ids["script"] = world.measured("resnet18", "orin-1", label=data.SCRIPT, flagged=True)
+    # Its clock is wrong.
+    ids["ahead"] = world.measured("resnet50", "orin-1", clock=timedelta(hours=3), raw=False)
     ids["oom"] = world.measured("vit_b_16", "pi5-a", error=data.OUT_OF_MEMORY)
     ids["good"] = world.measured("mobilenet_v3_large", "nuc-13", trace=True, flagged=False)
     ids["slower"] = world.measured("mobilenet_v3_large", "nuc-13", factor=1.08, trace=True)

@@ -31,10 +31,16 @@ export function logarithmic(low, high, from, to) {
 function evenTicks(low, high, n) {
   const raw = (high - low) / Math.max(1, n);
   const power = 10 ** Math.floor(Math.log10(raw || 1));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999) ?? power;
-  const found = [];
-  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) found.push(k * step || 0);
-  return found;
+  const steps = [0.5, 1, 2, 5, 10].map((m) => m * power);
+  const wanted = steps.findIndex((s) => s >= raw * 0.999);
+  const multiples = (step) => {
+    const found = [];
+    for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k += 1) found.push(k * step || 0);
+    return found;
+  };
+  const found = multiples(steps[wanted]);
+  // One number alone is no scale.
+  return found.length < 2 && wanted > 0 ? multiples(steps[wanted - 1]) : found;
 }
 
 function logTicks(low, high, n) {

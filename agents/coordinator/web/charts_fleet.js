@@ -2,12 +2,15 @@
 
 import { g } from "./dom.js";
 import { boxOf, chartWidth, colour, frame, line, linear, logarithmic, roomy } from "./charts.js";
-import { change, day, clock, quantity, seconds, unitsOf } from "./format.js";
+import { change, day, clock, endOf, quantity, seconds, unitsOf } from "./format.js";
 import { path } from "./parts.js";
 
 const SECONDS = unitsOf("seconds");
 // Letters of a name beside a point.
 const LONGEST = 26;
+
+/** Whether the verdict that is kept on a run says that something became different. */
+export const isChange = ({ verdict }) => verdict?.verdict === "slower" || verdict?.verdict === "faster";
 
 /** Series of runs over time; what became slower or faster is marked. */
 export function historyChart(series) {
@@ -15,7 +18,7 @@ export function historyChart(series) {
   const height = 320;
   const box = boxOf(width, height, { left: 56 });
   const points = series.flatMap((each) => each.points).filter(({ run }) => run.p50 !== null);
-  const times = points.map(({ run }) => Date.parse(run.finished_at));
+  const times = points.map(({ run }) => Date.parse(endOf(run)));
   const [first, last] = [Math.min(...times), Math.max(...times)];
   const pad = (last - first) * 0.03 || 60000;
   const across = linear(first - pad, last + pad, box.left, box.right);
@@ -25,17 +28,17 @@ export function historyChart(series) {
     // Room for the marks and their words.
     : linear(...roomy(bounds, { share: 0.22 }), box.bottom, box.top);
   const short = last - first < 2 * 86400e3;
-  const at = (run) => [across(Date.parse(run.finished_at)), up(run.p50)];
-  const marks = points.filter(({ verdict }) => verdict === "slower" || verdict === "faster");
-  const slower = marks.filter(({ verdict }) => verdict === "slower").length;
+  const at = (run) => [across(Date.parse(endOf(run))), up(run.p50)];
+  const marks = points.filter(isChange);
+  const slower = marks.filter(({ verdict }) => verdict.verdict === "slower").length;
   return frame({ id: "history", title: "Median latency over time",
-    description: `${points.length} runs, ${slower} slower than before, ${marks.length - slower} faster`,
+    description: `${points.length} runs, ${slower} slower than its baseline, ${marks.length - slower} faster`,
     width, height, box, up, units: SECONDS, labelUp: "p50 latency",
     across: Object.assign(across, { ticks: (n) => timeTicks(first, last, n) }),
     textAcross: (value) => (short ? clock(new Date(value)).slice(0, 5) : day(new Date(value))),
-    hover: points.map(({ run, verdict, ratio }) => ({ x: at(run)[0], y: at(run)[1], text: [
-      seconds(run.p50), verdict && ratio && `${verdict} (${change(ratio)})`,
-      new Date(run.finished_at).toLocaleString("en-GB")].filter(Boolean) })) },
+    hover: points.map(({ run, verdict }) => ({ x: at(run)[0], y: at(run)[1], text: [
+      seconds(run.p50), verdict && `${verdict.verdict}${verdict.ratio ? ` (${change(verdict.ratio.value)})` : ""}`,
+      new Date(endOf(run)).toLocaleString("en-GB")].filter(Boolean) })) },
     series.map((each, index) => {
       const known = each.points.filter(({ run }) => run.p50 !== null);
       return [
@@ -47,20 +50,20 @@ export function historyChart(series) {
             g("circle", { class: `dot link ${colour(index)}`, cx: x, cy: y, r: known.length > 150 ? 2 : 3.5, "data-to": path("runs", run.run_id) })];
         })];
     }),
-    marks.map(({ run, verdict, ratio }) => {
+    marks.map(({ run, verdict }) => {
       const [x, y] = at(run);
-      const worse = verdict === "slower";
+      const worse = verdict.verdict === "slower";
       return g("g", { class: worse ? "worse" : "better" },
         g("path", { d: worse ? `M${x - 6} ${y - 9}h12l-6 -10z` : `M${x - 6} ${y + 9}h12l-6 10z` }),
-        marks.length <= 24 && g("text", { class: "verdict", x, y: worse ? y - 24 : y + 33, "text-anchor": "middle" }, change(ratio)));
+        marks.length <= 24 && g("text", { class: "verdict", x, y: worse ? y - 24 : y + 33, "text-anchor": "middle" }, change(verdict.ratio.value)));
     }));
 }
 
 const STEPS = [60e3, 5 * 60e3, 15 * 60e3, 3600e3, 3 * 3600e3, 6 * 3600e3, 12 * 3600e3, 86400e3,
-  2 * 86400e3, 7 * 86400e3, 14 * 86400e3, 30 * 86400e3, 90 * 86400e3, 365 * 86400e3];
+  2 * 86400e3, 3 * 86400e3, 7 * 86400e3, 14 * 86400e3, 30 * 86400e3, 90 * 86400e3, 365 * 86400e3];
 
 function timeTicks(first, last, n) {
-  const step = STEPS.find((each) => (last - first) / each <= n) ?? STEPS[STEPS.length - 1];
+  const step = STEPS.find((each) => (last - first) / each <= Math.max(3.7, n)) ?? STEPS[STEPS.length - 1];
   const shift = new Date(first).getTimezoneOffset() * 60e3;
   const found = [];
   for (let t = Math.ceil((first - shift) / step) * step + shift; t <= last; t += step) found.push(t);
@@ -105,15 +108,20 @@ export function scatter(points, { label, units, groups }) {
     [...best, ...points.filter((point) => points.length <= 40 && !best.includes(point))].map((point) => {
       const [x, y] = [across(point.x), up(point.y)];
       const said = point.name.length > LONGEST ? `${point.name.slice(0, LONGEST - 1)}…` : point.name;
-      const wide = said.length * 6.6;
-      const end = x + wide + 12 > box.right;
-      const place = { left: end ? x - wide - 9 : x + 9, top: y - 16 };
-      const free = !taken.some((other) => Math.abs(other.top - place.top) < 14 && place.left < other.left + other.wide && other.left < place.left + wide);
-      if (!free || place.left < box.left) return null;
-      taken = [...taken, { ...place, wide }];
-      return g("text", { class: best.includes(point) ? "row" : "tick", x: end ? x - 9 : x + 9, y: y - 6, "text-anchor": end ? "end" : "start" }, said);
+      const wide = said.length * 6.9;
+      // To the right of its point or, where something else is there, to the left, or under it.
+      const place = [[x + 9, y - 6], [x - wide - 9, y - 6], [x + 9, y + 15], [x - wide - 9, y + 15]]
+        .map(([left, base]) => ({ left, base, right: left + wide }))
+        .find((each) => each.left >= box.left && each.right <= box.right && each.base < box.bottom && !taken.some((other) => covers(each, other))
+          && !points.some((other) => other !== point && isIn(each, across(other.x), up(other.y))));
+      if (!place) return null;
+      taken = [...taken, place];
+      return g("text", { class: best.includes(point) ? "row" : "tick", x: place.left, y: place.base }, said);
     }));
 }
+
+const covers = (one, other) => Math.abs(one.base - other.base) < 14 && one.left < other.right && other.left < one.right;
+const isIn = (place, x, y) => x > place.left - 5 && x < place.right + 5 && y > place.base - 16 && y < place.base + 7;
 
 /** Readings of the last minutes. `lines`: `{label, points: [[milliseconds, value]]}`. */
 export function liveChart(name, title, lines, minutes) {

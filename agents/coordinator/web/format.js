@@ -61,6 +61,13 @@ export function ago(iso) {
   return passed < 2 ? "just now" : `${span(passed)} ago`;
 }
 
+/** When a run ended: by the coordinator's clock where the device's is known to be wrong. */
+export const endOf = (run) => (run.clock_offset_seconds !== null && run.received_at) || run.finished_at;
+
+/** "its clock is 3 h ahead"; `null` where it may be right. */
+export const clockWords = (offset) =>
+  offset === null || offset === undefined ? null : `its clock is ${span(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}`;
+
 function span(passed) {
   if (passed < 120) return `${Math.round(passed)} s`;
   if (passed < 7200) return `${Math.round(passed / 60)} min`;

@@ -50,6 +50,8 @@ function currentRoute() {
 /** Open what the address says, from the start. */
 async function open() {
   clearTimeout(state.timer);
+  // Words that were just typed are of the view that is left.
+  clearTimeout(state.typed);
   state.calls?.end();
   const calls = new Calls();
   Object.assign(state, { calls, ...currentRoute(), data: null, last: null, seen: null });

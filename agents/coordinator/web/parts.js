@@ -1,7 +1,7 @@
 // Parts that several views are made of.
 
 import { h } from "./dom.js";
-import { ago, bytes, isOver, joules, percent, plural, seconds, shortId, withInterval, words } from "./format.js";
+import { ago, bytes, clockWords, endOf, isOver, joules, percent, plural, seconds, shortId, withInterval, words } from "./format.js";
 
 export const SUBMIT_COMMAND = "fleetmark submit torchvision:resnet18 --devices all";
 
@@ -15,6 +15,12 @@ export const badge = (name) => h("span", { class: `badge ${name}` }, words(name)
 
 export const when = (iso) =>
   h("time", { datetime: iso, "data-ago": true, title: new Date(iso).toLocaleString() }, ago(iso));
+
+/** When a run ended, and that its device's clock says otherwise. */
+export const ended = (run) => {
+  const wrong = clockWords(run.clock_offset_seconds);
+  return wrong === null ? when(run.finished_at) : [when(endOf(run)), h("small", { class: "wrong" }, wrong)];
+};
 
 // Broken between words only: a line that ends in `--` is no option.
 export const command = (text) => h("pre", { class: "command" }, h("code", {},
@@ -150,7 +156,7 @@ export function resultRow(run, first = null) {
     ...figures,
     run.flags.length === 0 ? h("span", { class: "muted" }, "none")
       : h("span", { class: "warned", title: run.flags.map(words).join(", ") }, plural(run.flags.length, "flag")),
-    when(run.finished_at),
+    ended(run),
   ] };
 }
 

@@ -1,11 +1,15 @@
 // Two runs and the verdict; or many series of a model or a device, latency against what it costs.
 
 import { h } from "./dom.js";
-import { bytes, change, joules, number, plural, stub, unitsOf, withInterval, words } from "./format.js";
-import { crumbs, deviceLink, empty, flagList, pathWith, resultTable, runLink, section, table, when } from "./parts.js";
+import { ApiProblem } from "./api.js";
+import { bytes, change, count, joules, number, plural, stub, unitsOf, withInterval, words } from "./format.js";
+import { crumbs, deviceLink, empty, ended, flagList, pathWith, resultTable, runLink, section, table, when } from "./parts.js";
 import { COLOURS, colour, legend } from "./charts.js";
 import { whiskers } from "./charts_run.js";
 import { scatter } from "./charts_fleet.js";
+
+// As many names as the coordinator gives.
+const MOST_NAMES = 2000;
 
 export const compare = {
   title: "Compare",
@@ -17,7 +21,13 @@ export const compare = {
       others: await others(calls, params) };
     const names = await calls.get("/api/v1/page/names");
     if (!params.model && !params.device) return { names };
-    return { names, latest: await calls.get("/api/v1/page/latest", { model: params.model, device: params.device }) };
+    try {
+      return { names, latest: await calls.get("/api/v1/page/latest", { model: params.model, device: params.device }) };
+    } catch (error) {
+      // Too many for one chart, say: the choice stays, so that another can be made.
+      if (error instanceof ApiProblem) return { names, problem: error.message };
+      throw error;
+    }
   },
   draw(data, params) {
     if (data.pair) return drawPair(data.pair, params);
@@ -43,7 +53,7 @@ function drawSecond({ first, others: page }, params) {
     runs.length > 0
       ? h("section", { class: "card wide" }, table("Runs to compare with", ["Run", "Device", "Runtime", "#Batch", "#p50", "#Ended", ""],
         runs.map((run) => ({ key: run.run_id, cells: [run.model, h("span", { class: "name" }, run.device), run.runtime, `${run.batch_size}`,
-          run.p50 === null ? "—" : withInterval({ value: run.p50, low: run.p50_low, high: run.p50_high }).value, when(run.finished_at),
+          run.p50 === null ? "—" : withInterval({ value: run.p50, low: run.p50_low, high: run.p50_high }).value, ended(run),
           h("a", { href: pathWith("compare", { baseline: params.baseline, candidate: run.run_id }),
             "aria-label": `Compare with ${run.model} on ${run.device}` }, "compare")] }))))
       : h("p", { class: "empty card" }, "There is no other run to compare it with."),
@@ -74,7 +84,7 @@ function drawPair({ baseline, candidate, comparison: it }, params) {
         h("p", { class: "muted small" }, `${words(it.method)}; ${it.baseline_processes} and ${it.candidate_processes} processes; differences within ${number(100 * it.margin)} % count as none`))),
     h("section", { class: "card both", "data-key": "both" }, h("h2", {}, "Side by side"),
       table("Both runs", ["Figure", "#Baseline", "#Candidate", "#Change"], sideBySide(baseline, candidate))),
-    it.differences.length > 0 && h("section", { class: "card", "data-key": "differences" }, h("h2", {}, "What differs"),
+    it.differences.length > 0 && h("section", { class: "card both", "data-key": "differences" }, h("h2", {}, "What differs"),
       table("Differences", ["Field", "Baseline", "Candidate"], it.differences.map((each) => ({ key: each.field,
         cells: [h("span", { class: "name" }, words(each.field)), h("span", { class: "name" }, `${each.baseline ?? "—"}`), h("span", { class: "name" }, `${each.candidate ?? "—"}`)] })))),
     (baseline.flags.length > 0 || candidate.flags.length > 0) && h("div", { class: "columns" },
@@ -98,14 +108,14 @@ function sideBySide(old, now) {
     both("Model", (run) => h("span", { class: "name" }, run.model)),
     both("Device", (run) => deviceLink(run.device)),
     both("Runtime", (run) => h("span", { class: "name" }, `${run.runtime} ${run.runtime_version ?? ""}`)),
-    both("Precision, batch", (run) => `${run.precision ?? "—"}, ${run.batch_size}`),
+    both("Precision and batch", (run) => `${run.precision ?? "—"}, ${run.batch_size}`),
     row("p50", (run) => run.latency?.p50?.value, time),
     row("p99", (run) => run.latency?.p99?.value, time),
     row("Items per second", (run) => run.throughput_items_per_second, (x) => number(x)),
     row("Peak memory", (run) => run.memory?.peak_rss_bytes, bytes),
     row("Energy per item", (run) => run.energy?.headline.joules_per_item, joules),
     row("Model file", (run) => run.model_info.size_bytes, bytes),
-    both("Ended", (run) => when(run.finished_at)),
+    both("Ended, by its clock", (run) => when(run.finished_at)),
   ];
 }
 
@@ -118,14 +128,17 @@ const COSTS = {
   parameters: ["Parameters", (run) => run.parameters, [[1e9, "billion"], [1e6, "million"], [1, ""]]],
 };
 
-function drawMany({ names, latest }, params) {
+function drawMany({ names, latest, problem }, params) {
   const chooser = (name, all, text) => h("label", {}, text,
     h("select", { "data-param": name, "data-view": "compare" },
       h("option", { value: "" }, "any"),
       all.map((each) => h("option", { value: each, selected: params[name] === each }, each))));
   const head = [h("h1", {}, "Compare"),
-    names.models.length > 0 && h("p", { class: "fields" }, chooser("model", names.models, "Model"), chooser("device", names.devices, "Device"))];
+    names.models.length > 0 && h("p", { class: "fields" }, chooser("model", names.models, "Model"), chooser("device", names.devices, "Device")),
+    names.models.length >= MOST_NAMES && h("p", { class: "muted small" }, `The list has the first ${count(MOST_NAMES)} models. Another is found in the `,
+      h("a", { href: "#/results" }, "results"), " by its name.")];
   if (names.models.length === 0) return [head, empty("Nothing has been measured yet", h("p", {}, "Two results are needed to compare. ", h("a", { href: "#/submit" }, "Submit a model"), "."))];
+  if (problem) return [head, h("p", { class: "empty card", role: "alert" }, problem)];
   if (!latest) {
     return [head, empty("Choose a model or a device",
       h("p", {}, "A model is shown on every device that measured it; a device with every model that it measured. "

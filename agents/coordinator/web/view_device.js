@@ -1,7 +1,7 @@
 // One device: what it is, what it does, what its sensors say now, what was measured on it.
 
 import { h } from "./dom.js";
-import { bytes, count, plural, quantity, unitsOf } from "./format.js";
+import { bytes, clockWords, count, plural, quantity, unitsOf } from "./format.js";
 import { badge, crumbs, facts, known, labels, pathWith, resultTable, runItem, section, when } from "./parts.js";
 import { liveChart } from "./charts_fleet.js";
 import { colour, legend } from "./charts.js";
@@ -54,6 +54,7 @@ function draw({ view, runs }) {
     crumbs(h("a", { href: "#/devices" }, "Fleet"), it.name),
     h("h1", {}, it.name, " ", badge(it.state)),
     it.state_reason && h("p", { class: "reason" }, it.state_reason),
+    clockNote(runs.runs[0]),
     h("div", { class: "columns" },
       section("Now",
         running ? h("ul", { class: "runs" }, runItem(running)) : h("p", {}, "Nothing is measured."),
@@ -68,6 +69,14 @@ function draw({ view, runs }) {
       runs.runs.length > 0 ? resultTable(`Results of ${it.name}`, runs.runs)
         : h("p", { class: "empty card" }, "Nothing has been measured here yet. ", h("a", { href: pathWith("submit", { devices: it.name }) }, "Submit a model"), " for it.")),
   ].filter(Boolean);
+}
+
+/** By its latest result: an earlier one tells of a clock that may have been set since. */
+function clockNote(latest) {
+  const wrong = clockWords(latest?.clock_offset_seconds);
+  return wrong && h("p", { class: "reason" }, `The clock is wrong: by the latest result ${wrong}, or more. `,
+    "Latencies do not rest on it, and when runs ended is told by the coordinator's clock. NTP sets it right: ",
+    h("code", {}, "timedatectl set-ntp true"), ".");
 }
 
 function description(it) {

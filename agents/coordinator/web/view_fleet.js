@@ -44,7 +44,7 @@ function draw({ overview, devices }, params) {
       "The fleet is ready. ", h("a", { href: "#/submit" }, "Submit a model"), " to measure it on every device."),
     h("section", { "data-key": "devices", "aria-label": "Devices" },
       h("div", { class: "head" }, h("h2", {}, "Devices"), states(devices.states, params.state)),
-      filterRow("devices", params, "Filter by name or label, such as room=lab"),
+      filterRow("devices", params, "Name or label, such as room=lab"),
       devices.devices.length > 0
         ? h("div", { class: "grid" }, devices.devices.map(deviceCard))
         : h("p", { class: "empty card" }, "No device has all of these words."),

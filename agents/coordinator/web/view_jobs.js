@@ -105,7 +105,7 @@ export const job = {
         !isOver(it.state) && h("div", { class: "progress" },
           h("progress", { max: total, value: over, "aria-label": `Progress of the job ${it.model}` }),
           h("span", {}, `${count(over)} of ${count(total)} over`)),
-        shares(it.runs),
+        isOver(it.state) ? shares(it.runs) : h("p", {}, shareWords(it.runs)),
         h("ul", { class: "runs" }, [...active, ...waiting].map(runItem)),
         left > 0 && h("p", { class: "muted" }, `and ${count(left)} further in the queue`)),
       results.length > 0 && h("section", { "data-key": "results" },

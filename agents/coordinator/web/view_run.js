@@ -1,7 +1,7 @@
 // One run: its figures, its raw data as charts, and all that the result knows.
 
 import { h } from "./dom.js";
-import { count, joules, number, plural, seconds, words } from "./format.js";
+import { clockWords, count, joules, number, plural, seconds, words } from "./format.js";
 import { badge, crumbs, deviceLink, errorText, facts, flagList, known, path, pathWith, percentile, runItem, section, shortJob, table, tile, when, why } from "./parts.js";
 import { distribution, overTime, traces, whiskers } from "./charts_run.js";
 import { environmentCard, energyCard, memoryCard, modelCard, peakMemory, repetitionsCard, sensorsCard, throttlingCard } from "./run_cards.js";
@@ -31,7 +31,7 @@ async function chartOf(calls, { run: it, result }) {
     } catch (error) {
       // The figures stand without the picture; why there is none is said in its place.
       if (!error.problem) throw error;
-      return { problem: error.message };
+      return { problem: `${error.problem.problem}.` };
     }
   }
   return charts.get(it.id);
@@ -45,12 +45,12 @@ const drawWaiting = (it) => [
     h("a", { href: path("jobs", it.job_id) }, "Its job"), "."),
 ];
 
-function drawResult({ result: it, chart }) {
+function drawResult({ result: it, run: { finished_at: received }, clock_offset_seconds: offset, chart }) {
   const drawn = chart && !chart.problem && chart.iterations > 0;
   return [
     crumbs(h("a", { href: "#/results" }, "Results"), shortJob(it.run_id)),
     h("h1", {}, it.model, h("span", { class: "on" }, " on "), deviceLink(it.device), " ", badge(it.status)),
-    h("p", { class: "muted" }, summary(it)),
+    h("p", { class: "muted" }, summary(it, offset === null ? it.finished_at : received, clockWords(offset))),
     it.error && errorCard(it.error),
     it.status === "succeeded" && tiles(it),
     it.status === "succeeded" && h("p", { class: "links" },
@@ -76,11 +76,11 @@ function drawResult({ result: it, chart }) {
   ].filter(Boolean);
 }
 
-const summary = (it) => [
+const summary = (it, end, clockIs) => [
   [`${it.runtime} ${it.runtime_version ?? ""}`.trim(), it.precision, `batch ${it.batch_size}`,
     it.accelerator, it.threads && plural(it.threads, "thread"), words(it.scenario)]
     .filter(Boolean).join(" · "),
-  " · ended ", when(it.finished_at),
+  " · ended ", when(end), clockIs && h("strong", { class: "wrong" }, ` (${clockIs})`),
   it.job_id && [" · ", h("a", { href: path("jobs", it.job_id) }, "its job")],
 ];
 

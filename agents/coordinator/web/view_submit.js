@@ -59,12 +59,14 @@ function modelCard(names) {
 }
 
 function devicesCard({ devices }, total, params) {
-  const chosen = params.devices;
+  const chosen = byId("devices")?.value ?? params.devices ?? "all";
+  const names = chosen.split(",").map((name) => name.trim());
   return h("section", { class: "card", "data-key": "devices" }, h("h2", {}, "Devices"),
     h("p", { class: "field" }, h("label", { for: "devices" }, "all, names, or labels such as room=lab"),
-      h("input", { id: "devices", value: chosen ?? "all", "data-act": "field", spellcheck: "false", autocapitalize: "off", required: true })),
+      h("input", { id: "devices", value: chosen, "data-act": "field", spellcheck: "false", autocapitalize: "off", required: true })),
     h("p", { class: "filters", role: "group", "aria-label": "Devices to choose" },
-      devices.map((each) => h("button", { type: "button", class: "choice", "data-act": "toggle", "data-name": each.name, "aria-pressed": "false" },
+      devices.map((each) => h("button", { type: "button", class: "choice", "data-act": "toggle", "data-name": each.name,
+        "aria-pressed": `${names.includes("all") || names.includes(each.name)}` },
         each.name, each.state === "offline" && h("span", { class: "muted" }, " offline"))),
       total > devices.length && h("span", { class: "muted" }, `and ${count(total - devices.length)} others, by name or label`)),
     problemOf("devices"));
@@ -152,13 +154,10 @@ const named = () => form.model !== null || valueOf("name") !== "";
 /** Ask what the job would be, once nobody has typed for a moment. */
 function soon(context, wait = WAIT_MS) {
   clearTimeout(form.timer);
-  markChosen();
-  if (!named()) {
-    form.preview = null;
-    form.problem = null;
-    context.redraw();
-    return;
-  }
+  if (!named()) [form.preview, form.problem] = [null, null];
+  // Which devices are chosen shows at once.
+  context.redraw();
+  if (!named()) return;
   form.timer = setTimeout(() => ask(context), wait);
 }
 
@@ -176,13 +175,6 @@ async function ask({ calls, redraw, fail }) {
     form.problem = error;
   }
   redraw();
-}
-
-function markChosen() {
-  const names = valueOf("devices").split(",").map((name) => name.trim());
-  for (const button of document.querySelectorAll("[data-act=toggle]")) {
-    button.setAttribute("aria-pressed", `${names.includes("all") || names.includes(button.dataset.name)}`);
-  }
 }
 
 async function upload(file, context) {

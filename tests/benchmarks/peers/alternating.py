@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from profiler.blocks import BLOCK_NS, TimedBlocks
-from profiler.sentinel import ConvolutionWork, Sentinel
+from profiler.sentinel import LayersWork, Sentinel
 from profiler.timing import Stamps, timed_block
 from tests.benchmarks.peers.engines import Call, Load, latencies_ns, load, tell, warm_up
 
@@ -114,7 +114,7 @@ def measure(load_words: dict[str, Any], warmup_seconds: float, seconds: float) -
     """Both arms, ``seconds`` each."""
     call = load(Load(**load_words))
     warm_up(call, warmup_seconds)
-    sentinel = Sentinel(ConvolutionWork())
+    sentinel = Sentinel(LayersWork())
     gc.collect()
     gc.freeze()
     loop = in_turn("timed", timed(call, SHORT_NS), bare(call, SHORT_NS), seconds)

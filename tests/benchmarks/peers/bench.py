@@ -47,6 +47,7 @@ class Bench:
     entries: list[Entry] = field(default_factory=list)
     ratios: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     _slices: dict[str, Slices] = field(default_factory=dict)
+    _near: dict[tuple[str, str], float] = field(default_factory=dict)
     _runs: int = 0
 
     def __post_init__(self) -> None:
@@ -81,6 +82,31 @@ class Bench:
             for family in ALTERNATING:
                 with self.turn():
                     self._alternate(model, family)
+
+    def round_without_slices(self, number: int, budget: int) -> None:
+        """Every tool once for every model, in random order, with nothing between."""
+        for model in self.order.sample(MODELS, len(MODELS)):
+            with self.turn():
+                for tool in self.order.sample(self.tools, len(self.tools)):
+                    near = self._about(model, tool.family, budget)
+                    found = self._try(tool, self._task(model, tool.family, budget, near))
+                    self.entries.append(
+                        Entry(
+                            round=number,
+                            budget=budget,
+                            model=model.name,
+                            family=tool.family,
+                            tool=tool.name,
+                            **found,
+                        )
+                    )
+
+    def _about(self, model: Model, family: str, budget: int) -> float:
+        """What the bare loop showed when it was first asked for: LoadGen wants to be told."""
+        key = model.name, family
+        if key not in self._near:
+            self._near[key] = self.slice(model, family, budget)
+        return self._near[key]
 
     def _family(self, number: int, budget: int, model: Model, family: str) -> None:
         say(f"peers: round {number}, {model.name}, {family}, {budget} s")

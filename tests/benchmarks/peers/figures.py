@@ -14,7 +14,7 @@ class Entry(Frozen):
     """One run of one tool, between two slices of its engine's bare loop.
 
     ``reading`` is ``None`` with a ``failure``; ``before_seconds`` and ``after_seconds`` are the
-    slices' medians.
+    slices' medians, or ``None`` where no slices were run.
     """
 
     round: int
@@ -25,12 +25,14 @@ class Entry(Frozen):
     reading: Reading | None
     failure: str | None = None
     wall_seconds: float | None = None
-    before_seconds: float
-    after_seconds: float
+    before_seconds: float | None = None
+    after_seconds: float | None = None
 
     @property
     def reference(self) -> float:
         """The bare loop at that moment: the mean of both neighbours."""
+        assert self.before_seconds is not None
+        assert self.after_seconds is not None
         return (self.before_seconds + self.after_seconds) / 2
 
 

@@ -1,0 +1,166 @@
+"""How far each tool's figure lies from itself, run after run: rounds without slices between."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from profiler import units
+from tests.benchmarks.context import Context, say
+from tests.benchmarks.peers.bench import Bench
+from tests.benchmarks.peers.figures import Entry, figure_of, spread
+from tests.benchmarks.peers.models import MODELS
+from tests.benchmarks.peers.reading import IN_SENTINELS
+from tests.benchmarks.peers.tables import Row
+from tests.benchmarks.peers.tools import FAMILIES, FLEETMARK, TOOLS, Tool
+from tests.benchmarks.ratios import RESAMPLES
+from tests.benchmarks.report import Section, Table
+
+NAME = "peers_spread"
+# An hour on two cores: only by name.
+BUDGET, QUICK_BUDGET = 3, 1
+ROUNDS, QUICK_ROUNDS = 24, 2
+# A standard deviation of fewer figures says nothing.
+LEAST_ROUNDS = 4
+Floats = NDArray[np.float64]
+
+
+def run(context: Context) -> Section:
+    rounds = context.rounds or (QUICK_ROUNDS if context.quick else ROUNDS)
+    bench = Bench(
+        directory=context.directory / NAME,
+        threads=context.threads or len(os.sched_getaffinity(0)),
+        tools=[tool for tool in TOOLS if tool.why_not() is None],
+        alternating_seconds=0.0,
+        stack=context.stack,
+        turn=context.turn,
+    )
+    bench.directory.mkdir()
+    bench.prepare()
+    budget = QUICK_BUDGET if context.quick else BUDGET
+    begin = time.perf_counter()
+    for number in range(1, rounds + 1):
+        if context.minutes and time.perf_counter() - begin > context.minutes * 60:
+            rounds = number - 1
+            break
+        bench.round_without_slices(number, budget)
+        say(f"{NAME}: {number} of {rounds} rounds")
+    found = Found(bench.tools, bench.entries)
+    return Section(
+        name=NAME,
+        text=_text(bench, rounds, budget),
+        tables=[found.spreads(), found.against_peers()],
+        data={"rounds": rounds, "entries": [e.model_dump(mode="json") for e in bench.entries]},
+    )
+
+
+def _text(bench: Bench, rounds: int, budget: int) -> str:
+    failures = sum(entry.failure is not None for entry in bench.entries)
+    return (
+        f"{rounds} rounds. In each, every tool measures every model once, as a command of its own, "
+        f"in random order, {bench.threads} threads, batch 1, float32, a budget of {budget} s, and "
+        "nothing between. What a figure differs by from one round to another is no model's doing. "
+        "The second table has, for every engine, the relative sd of fleetmark's figure over that "
+        "of the steadiest other tool, the bare loop of 3 s among them, over all models: the root "
+        "mean square of their sds, with a bootstrap over rounds that chooses the steadiest in each "
+        f"sample again. {failures} runs gave no figure."
+    )
+
+
+class Ratio(NamedTuple):
+    value: float
+    low: float
+    high: float
+
+
+class Found:
+    """The readings of all rounds, by what they are called in the tables."""
+
+    def __init__(self, tools: Sequence[Tool], entries: Sequence[Entry]) -> None:
+        self._tools = tools
+        self._entries = entries
+        self.models = [model.name for model in MODELS]
+
+    def rows(self) -> list[Row]:
+        rows = []
+        for tool in self._tools:
+            rows.append(Row(tool))
+            if tool.name == FLEETMARK:
+                rows.append(Row(tool, IN_SENTINELS))
+        return rows
+
+    def by_round(self, row: Row, model: str) -> dict[int, float]:
+        """Its figures of that model."""
+        return {
+            entry.round: figure.value
+            for entry in self._entries
+            if (entry.tool, entry.family, entry.model) == (row.tool.name, row.tool.family, model)
+            and (figure := figure_of(entry, row.variant)) is not None
+        }
+
+    def spreads(self) -> Table:
+        def cell(row: Row, model: str) -> str:
+            found = spread(list(self.by_round(row, model).values()))
+            return f"{found.range:.1%}; {found.deviation:.1%}" if found else units.NOTHING
+
+        return Table(
+            "spread from round to round, (max − min) / median; relative sd",
+            ("tool (engine)", *self.models),
+            [(row.label, *(cell(row, model) for model in self.models)) for row in self.rows()],
+        )
+
+    def against_peers(self) -> Table:
+        rows = []
+        for family in FAMILIES:
+            own = [r for r in self.rows() if (r.tool.name, r.tool.family) == (FLEETMARK, family)]
+            peers = [r for r in self.rows() if r.tool.family == family and r not in own]
+            if not own or not peers:
+                continue
+            rows += [(row.label, *_cells(self._compared(row, peers))) for row in own]
+        headers = ("figure (engine)", "sd", "of the steadiest other tool", "ratio [95 % interval]")
+        return Table("fleetmark's spread over that of the steadiest other tool", headers, rows)
+
+    def _compared(self, own: Row, peers: Sequence[Row]) -> tuple[float, float, Ratio] | None:
+        """Sd of ours, of the steadiest peer, and their ratio; over the rounds that all have."""
+        logs = [
+            [{n: float(np.log(v)) for n, v in self.by_round(row, m).items()} for m in self.models]
+            for row in (own, *peers)
+        ]
+        common = sorted(set.intersection(*(set(each) for row in logs for each in row)))
+        if len(common) < LEAST_ROUNDS:
+            return None
+        # Tools × models × rounds.
+        values = np.array([[[each[n] for n in common] for each in row] for row in logs])
+        return _of(values)
+
+
+def _of(values: Floats) -> tuple[float, float, Ratio]:
+    sds = deviations(values)
+    drawn = np.random.default_rng(0).integers(
+        0, values.shape[2], size=(RESAMPLES // 10, values.shape[2])
+    )
+    ratios = [ratio(deviations(values[:, :, which])) for which in drawn]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return float(sds[0]), float(sds[1:].min()), Ratio(ratio(sds), float(low), float(high))
+
+
+def deviations(values: Floats) -> Floats:
+    """Of each tool, over the models: root mean square of the sds of (tools, models, rounds)."""
+    return np.asarray(np.sqrt(np.mean(np.var(values, axis=2, ddof=1), axis=1)))
+
+
+def ratio(sds: Floats) -> float:
+    """The first over the smallest of the others."""
+    return float(sds[0] / max(sds[1:].min(), 1e-9))
+
+
+def _cells(found: tuple[float, float, Ratio] | None) -> tuple[str, str, str]:
+    if found is None:
+        return (units.NOTHING,) * 3
+    own, best, over = found
+    return f"{own:.1%}", f"{best:.1%}", f"{over.value:.2f} [{over.low:.2f}, {over.high:.2f}]"
