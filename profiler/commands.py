@@ -19,6 +19,7 @@ from profiler.events import FailureEvent, ProgressEvent, ResultEvent, WorkerRequ
 from profiler.overhead.plan import OverheadMeasured, OverheadPlan
 from profiler.plan import RepetitionReport
 from profiler.result import Memory, Preflight
+from profiler.sensors.rhythm import Rhythm
 from profiler.spec import Runtime
 
 
@@ -46,7 +47,8 @@ class Prepare(Frozen):
 class Prepared(Frozen):
     """What ``Prepare`` gives. ``metered``: there is a source of energy.
 
-    ``looks_every_seconds``: update periods of those that do not see all of the time.
+    ``looks_every_seconds``: update periods of those that do not see all of the time; ``rhythms``:
+    how often each was seen to have a new value.
     """
 
     kind: Literal["prepared"] = "prepared"
@@ -55,6 +57,7 @@ class Prepared(Frozen):
     phases_seconds: dict[str, float]
     metered: bool = False
     looks_every_seconds: tuple[float, ...] = ()
+    rhythms: tuple[Rhythm, ...] = ()
 
 
 class Repeat(Frozen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from profiler.energy.idle import IdlePower
 from profiler.result import Contention, Experience, Flag, Interval, Latency, OverRuns, Sentinel
@@ -212,6 +212,19 @@ def sampler_lost(reason: str) -> Flag:
         name="sampler_lost",
         detail=f"the sampler did not deliver its readings: {reason}",
         advice="run `fleetmark sensors` on the device; a source may block",
+    )
+
+
+def sensor_failed(found: Sequence[str]) -> Flag | None:
+    if not found:
+        return None
+    return Flag(
+        name="sensor_failed",
+        detail="; ".join(found),
+        advice=(
+            "run `fleetmark sensors` on the device, and look into the kernel's log (dmesg); what "
+            "was not read is missing from the figures, never guessed"
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from profiler.device.fingerprint import load_overhead
 from profiler.events import ProgressEvent, WorkerRequest
 from profiler.pool import WorkerPool
 from profiler.result import RunResult
-from profiler.sensors.setup import SensorSetup
+from profiler.sensors.setup import ALL_SENSORS, SensorSetup
 from profiler.session import OnProgress, measure
 from profiler.spec import RunSpec
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # NumPy, which --help does not need
 
 # What results call the device when no fleet has given it a name.
 THIS_DEVICE = "here"
-_ALL_SENSORS = SensorSetup()
 
 
 class LocalRun(NamedTuple):
@@ -55,6 +54,7 @@ def measure_here(
     cache_dir: Path,
     on_progress: OnProgress = _unheard,
     python: str = sys.executable,
+    sensors: SensorSetup = ALL_SENSORS,
 ) -> LocalRun:
     """Measure in a worker on this machine, as a device of a fleet does. A failure is a result.
 
@@ -64,6 +64,7 @@ def measure_here(
         cache_dir: converted models are kept here.
         on_progress: called in this thread.
         python: the interpreter of the worker.
+        sensors: what is read meanwhile.
     """
     return measure_all_here(
         [spec],
@@ -71,6 +72,7 @@ def measure_here(
         cache_dir=cache_dir,
         on_progress=lambda _place, event: on_progress(event),
         python=python,
+        sensors=sensors,
     )[0]
 
 
@@ -81,7 +83,7 @@ def measure_all_here(
     cache_dir: Path,
     on_progress: Callable[[int, ProgressEvent], None],
     python: str = sys.executable,
-    sensors: SensorSetup = _ALL_SENSORS,
+    sensors: SensorSetup = ALL_SENSORS,
 ) -> list[LocalRun]:
     """Measure several configurations, their repetitions in turn; as ``measure_here``.
 
@@ -109,7 +111,7 @@ def requests_for(
     work: Path,
     *,
     cache_dir: Path,
-    sensors: SensorSetup = _ALL_SENSORS,
+    sensors: SensorSetup = ALL_SENSORS,
 ) -> list[WorkerRequest]:
     """One request for each specification and its artifact's file, each with a folder in ``work``.
 

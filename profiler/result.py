@@ -9,7 +9,7 @@ Schema history
    ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``; sampler by source;
    ``over_runs``; ``throttling``, ``latency_unthrottled``; in ``energy`` items, an interval, idle
    power and
-   net joules; more kinds of ``memory``.
+   net joules, how the sensor's period is known; more kinds of ``memory``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from pydantic import Field
 
 from profiler.base import Frozen
 from profiler.results.device import AcceleratorProcess, Environment, Preflight
-from profiler.results.energy import Energy, EnergyFigure, EnergyQuality, EnergyScope, Provenance
+from profiler.results.energy import (
+    Energy,
+    EnergyFigure,
+    EnergyQuality,
+    EnergyScope,
+    PeriodBasis,
+    Provenance,
+)
 from profiler.results.latency import Experience, Interval, Latency, OverRuns
 from profiler.results.memory import Memory
 from profiler.results.model import InputInfo, ModelInfo
@@ -70,6 +77,7 @@ __all__ = [
     "OverRuns",
     "Overhead",
     "OverheadFigure",
+    "PeriodBasis",
     "Preflight",
     "Provenance",
     "RepetitionFigures",

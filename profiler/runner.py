@@ -40,15 +40,16 @@ from profiler.runtimes.table import adapter_for
 from profiler.scenarios.live_state import Judge, LiveState
 from profiler.sensors import trace_file
 from profiler.sensors.base import Channel
-from profiler.sensors.sampler import MAX_HERTZ, Sampler
-from profiler.sensors.site import HERE, Site
+from profiler.sensors.rhythm import LISTEN_SECONDS, Rhythm, with_rhythms
+from profiler.sensors.sampler import Sampler
 from profiler.spec import Runtime, Scenario
 from profiler.summary import samples_path, summarise, trace_path
 
 # Being quiet before and after takes no more of a run's time than this, each.
 IDLE_SHARE = 0.1
 # For opening all sources before a run; what is slower is found by the run's own sampler.
-FIND_SECONDS = 2.0
+FIND_SECONDS = 2.0 + LISTEN_SECONDS
+FIND_HERTZ = 100.0
 
 Emit = Callable[[ProgressEvent], None]
 
@@ -113,13 +114,14 @@ class Runner:
             phases["convert"] = perf_counter() - start
             self._progress(request, Phase.STARTING, 0)
         phases["import"] = self._preload(request.spec.runtime)
-        channels = _channels(request)
+        channels, rhythms = _channels(request)
         return Prepared(
             converted=converted,
             preflight=read_preflight(),
             phases_seconds=phases,
             metered=any(metered(channel) for channel in channels),
             looks_every_seconds=looks_every(channels),
+            rhythms=rhythms,
         )
 
     def _repeat(self, command: Repeat) -> Repeated:
@@ -184,7 +186,7 @@ class Runner:
             self._progress(command.request, Phase.MEASURING, fraction)
 
         return call_in_child(
-            lambda: measure_overhead(engine, load, command.plan, progress),
+            lambda: measure_overhead(engine, load, command.plan, progress, command.request.sensors),
             OverheadMeasured,
             "measuring the overhead",
         )
@@ -199,15 +201,18 @@ def _sampler(
     hertz: float,
     watch: Judge | None = None,
     newest: Path | None = None,
+    *,
+    listen: bool = False,
 ) -> Sampler:
-    return Sampler.start(
+    # A repetition may run where this process may.
+    cpus = os.sched_getaffinity(0)
+    return Sampler.start_for(
+        request.sensors,
         hertz=hertz,
-        only=request.sensors.only,
-        # A repetition may run where this process may.
-        workload_cpus=os.sched_getaffinity(0),
-        root=Site.at(HERE, request.sensors.meters),
+        workload_cpus=cpus,
         watch=watch,
         newest=newest,
+        listen=listen,
     )
 
 
@@ -229,13 +234,17 @@ def _convert(request: WorkerRequest) -> Converted:
     )
 
 
-def _channels(request: WorkerRequest) -> list[Channel]:
-    """What the sampler will read. It is asked itself: drivers may block."""
+def _channels(request: WorkerRequest) -> tuple[list[Channel], tuple[Rhythm, ...]]:
+    """What the sampler will read, and how often that has a new value.
+
+    It is asked itself: drivers may block.
+    """
     if not request.spec.sample_hertz:
-        return []
-    sampler = _sampler(request, MAX_HERTZ)
+        return [], ()
+    sampler = _sampler(request, FIND_HERTZ, listen=True)
     sampler.wait_ready(FIND_SECONDS)
-    return [series.channel for series in sampler.stop(FIND_SECONDS).series]
+    trace = sampler.stop(FIND_SECONDS)
+    return with_rhythms([series.channel for series in trace.series], trace.rhythms), trace.rhythms
 
 
 def threads_of(request: WorkerRequest) -> int:

@@ -102,16 +102,19 @@ class Iterations(_Table):
         latency_ns: int64, until call and synchronisation were done, as read.
         device_ns: int64, the accelerator's own time of the call; ``UNKNOWN`` where it was not
             taken. Optional.
+        throttled: int8, 1 where the call overlapped throttling, 0 where it did not; ``UNKNOWN`` in
+            warm-ups, and where nothing tells. Optional.
     """
 
     PREFIX: ClassVar[str] = ""
-    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"device_ns"})
+    OPTIONAL: ClassVar[frozenset[str]] = frozenset({"device_ns", "throttled"})
     DTYPES: ClassVar[dict[str, type[np.generic]]] = {
         "repetition": np.uint16,
         "warmup": np.bool_,
         "start_ns": np.int64,
         "latency_ns": np.int64,
         "device_ns": np.int64,
+        "throttled": np.int8,
     }
 
     repetition: NDArray[np.uint16]
@@ -119,6 +122,13 @@ class Iterations(_Table):
     start_ns: NDArray[np.int64]
     latency_ns: NDArray[np.int64]
     device_ns: NDArray[np.int64]
+    throttled: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
+
+    def __post_init__(self) -> None:
+        if not len(self.throttled):
+            # Not told yet: the trace, which tells, is read when all repetitions are over.
+            unknown = np.full(len(self.latency_ns), UNKNOWN, np.int8)
+            object.__setattr__(self, "throttled", unknown)
 
     @classmethod
     def from_stamps(

@@ -34,7 +34,7 @@ from profiler.result import (
 )
 from profiler.samples import FILE_NAME, Recording
 from profiler.scenario_figures import Figures, figures
-from profiler.sensors import trace_file
+from profiler.sensors import health, trace_file
 from profiler.sensors.trace import Trace
 from profiler.spec import ArtifactRef, RunSpec, Scenario
 from profiler.throttle_report import Throttling
@@ -61,8 +61,10 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     start = perf_counter()
     request, spec = command.request, command.request.spec
     traces = _traces(request.work_dir, spec)
-    trace = trace_file.join(traces) if traces else None
-    recording = _collect(request.work_dir, spec.repetitions, traces)
+    trace = None
+    if traces:
+        trace = trace_file.listened(trace_file.join(traces), command.prepared.rhythms)
+    recording = _collect(request.work_dir, spec.repetitions, traces, trace)
     found = figures(command, recording, _served_paths(request.work_dir, spec), trace)
     seen = _look(command, recording, trace)
     raised = flags.joined([*_run_flags(command, trace), *found.flags, *_seen_flags(command, seen)])
@@ -211,14 +213,21 @@ def _among_others(result: RunResult, cache_dir: Path) -> RunResult:
     )
 
 
-def _collect(work_dir: Path, repetitions: int, traces: list[Trace]) -> Recording:
+def _collect(
+    work_dir: Path, repetitions: int, traces: list[Trace], trace: Trace | None
+) -> Recording:
     """Join the repetitions' files, and what was sampled meanwhile, into the run's one."""
     parts = []
     for index in range(repetitions):
         path = samples_path(work_dir, index)
         parts.append(Recording.load(path))
         path.unlink()
-    recording = replace(Recording.concatenate(parts), trace=TraceSamples.of(traces))
+    found = Recording.concatenate(parts)
+    recording = replace(
+        found,
+        iterations=throttling.with_tags(found.iterations, trace),
+        trace=TraceSamples.of(traces),
+    )
     recording.save(work_dir / FILE_NAME)
     return recording
 
@@ -320,6 +329,7 @@ def _run_flags(command: Summarise, trace: Trace | None) -> list[Flag | None]:
         flags.busy_device(others / sum(r.seconds for r in command.repeated)),
         flags.cpu_fallback(fallback) if fallback else None,
         flags.sampler_lost(lost) if lost else None,
+        flags.sensor_failed(health.troubles(trace)) if trace else None,
         flags.memory_pass_failed(reason) if reason else None,
     ]
 

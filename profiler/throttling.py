@@ -9,7 +9,7 @@ there is none, a clock that fell and stayed low does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from profiler import stats
 from profiler.energy.window import Span
 from profiler.result import Latency
-from profiler.samples import Iterations
+from profiler.samples import UNKNOWN, Iterations
 from profiler.sensors.base import Channel, Quantity, ThrottleCause
 from profiler.sensors.trace import Floats, Series, Trace
 from profiler.spec import Scenario
@@ -154,6 +154,19 @@ def tagged(iterations: Iterations, causes: Sequence[Held]) -> NDArray[np.bool_]:
             at = np.minimum(np.searchsorted(ends, start, side="right"), len(ends) - 1)
             marks |= (begins[at] < end) & (ends[at] > start)
     return marks
+
+
+def with_tags(iterations: Iterations, trace: Trace | None) -> Iterations:
+    """The iterations, and of each timed one whether throttling touched it, where anything tells."""
+    windows = iterations.timed_windows() if trace is not None else []
+    if trace is None or not windows:
+        return iterations
+    causes, channels = found(trace, windows)
+    if not channels:
+        return iterations
+    marks = np.full(len(iterations), UNKNOWN, np.int8)
+    marks[~iterations.warmup] = tagged(iterations, causes)
+    return replace(iterations, throttled=marks)
 
 
 def _heavy(each: Held) -> tuple[Floats, Floats]:

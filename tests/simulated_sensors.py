@@ -14,7 +14,9 @@ import numpy as np
 
 from profiler.energy.window import Span, Window
 from profiler.result import EnergyScope
-from profiler.sensors.base import Channel, Quantity
+from profiler.sensors.base import Channel, Quantity, Reading
+from profiler.sensors.beat import rhythm_of
+from profiler.sensors.rhythm import with_rhythm
 from profiler.sensors.trace import Floats, Series
 
 LONG_AGO = -100.0
@@ -114,6 +116,7 @@ class SimulatedSensor:
     starts_at: float = 0.0
     phase: float = 0.0
     reset_at: float | None = None
+    jitter: float = 0.0
     scope: EnergyScope = EnergyScope.BOARD
     source: str = "simulated"
 
@@ -134,7 +137,14 @@ class SimulatedSensor:
     def updated(self, seconds: Floats) -> Floats:
         """Of what moment the value is that is read at each of these times."""
         count = np.floor((seconds - self.lag - self.phase) / self.update)
-        return self.phase + count * self.update
+        if not self.jitter:
+            return self.phase + count * self.update
+        near = count[..., None] + np.array([-1.0, 0.0, 1.0])
+        # As good as random, and the same whenever it is asked.
+        off = np.modf(np.sin(near * 12.9898) * 43758.5453)[0]
+        moments = self.phase + near * self.update + self.jitter * off
+        passed = moments <= (seconds - self.lag)[..., None]
+        return np.asarray(np.max(np.where(passed, moments, -np.inf), axis=-1))
 
     def read(self, load: Load, seconds: Floats) -> Floats:
         at = self.updated(seconds)
@@ -177,3 +187,15 @@ def polls(
 
 def series_of(load: Load, sensor: SimulatedSensor, seconds: Floats) -> Series:
     return Series(sensor.channel, seconds, sensor.read(load, seconds))
+
+
+def listened(load: Load, sensor: SimulatedSensor, every: float = 0.001) -> Channel:
+    """The sensor's channel after it was listened to for a second, as before a run."""
+    seconds = np.arange(-2.0, -1.0, every)
+    values = sensor.read(load, seconds).tolist()
+    key = sensor.channel.key
+    readings = [
+        Reading(channel=key, seconds=at, value=value)
+        for at, value in zip(seconds.tolist(), values, strict=True)
+    ]
+    return with_rhythm(sensor.channel, rhythm_of(sensor.channel, readings))

@@ -17,6 +17,7 @@ from profiler.comparing.comparable import FIELDS
 from profiler.comparing.comparison import Basis, Comparison
 from profiler.errors import InputError
 from profiler.result import RunResult
+from profiler.sensors.configured import sensor_setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,6 +72,8 @@ def compare(
         bool,
         typer.Option("--sentinel-units", help="Judge latency in units of the sentinel."),
     ] = False,
+    sensor: arguments.Sensors = None,
+    meters: arguments.Meters = None,
     coordinator: arguments.Url = None,
     token_file: arguments.TokenFile = None,
     as_json: arguments.AsJson = False,
@@ -114,14 +117,18 @@ def compare(
             "across": across, "force": force or None, "sentinel-units": sentinel_units or None,
             "coordinator": coordinator, "token-file": token_file,
         })  # fmt: skip
-        live.compare_live(baseline, candidate, limit, asked, as_json=as_json)
+        setup = sensor_setup(sensor, meters)
+        live.compare_live(baseline, candidate, limit, asked, setup, as_json=as_json)
         return
     if any(models):
         raise InputError(
             "candidate", candidate, f"and {baseline!r} are a model and a result",
             "Compare two models, which are measured now, or two results",
         )  # fmt: skip
-    _refuse("is about two models that are measured now, and results were given", asked.given())
+    _refuse(
+        "is about two models that are measured now, and results were given",
+        asked.given() | {"sensor": sensor, "meters": meters},
+    )
     meant = _fields(across)
     sources = Sources(coordinator, token_file)
     old, new = sources.read("baseline", baseline), sources.read("candidate", candidate)

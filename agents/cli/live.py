@@ -16,6 +16,7 @@ from profiler.errors import InputError
 from profiler.events import ProgressEvent
 from profiler.result import RunResult
 from profiler.runtimes.table import default_runtime
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import Library, Precision, RunSpec, Runtime
 
 LEAST_ROUNDS = 4
@@ -84,7 +85,7 @@ def is_model(text: str) -> bool:
 
 
 def compare_live(
-    baseline: str, candidate: str, margin: float, asked: Live, *, as_json: bool
+    baseline: str, candidate: str, margin: float, asked: Live, setup: SensorSetup, *, as_json: bool
 ) -> None:
     """Measure, compare, print; exit status 1 where one of the two failed.
 
@@ -113,6 +114,7 @@ def compare_live(
             names=Names(baseline=labels[0], candidate=labels[1]),
             margin=margin,
             on_progress=progress,
+            sensors=setup,
         )
     if as_json:
         show.json_out(LiveReport(comparison=found.comparison, runs=found.results))

@@ -15,13 +15,13 @@ from agents.cli import arguments, connection, options, show
 from agents.cli.asked import Asked
 from agents.cli.groups import grouped
 from agents.cli.progress import Bars, describe
-from agents.cli.sensors import setup_of
 from agents.messages import JobRequest, RunList
 from agents.points import points, runtimes_of
 from profiler import units
 from profiler.events import ProgressEvent
 from profiler.result import FailureKind, KnobName, RunResult, RunStatus
 from profiler.runtimes.table import RuntimeStatus, available
+from profiler.sensors.configured import sensor_setup
 from profiler.spec import RunSpec
 
 
@@ -51,7 +51,7 @@ def run(
       fleetmark run timm:mobilevit_s --runtime onnxruntime --quick --json
       fleetmark run ./model.onnx --meters meters.toml
     """
-    devices_own = setup_of(sensor, meters)
+    devices_own = sensor_setup(sensor, meters)
     request, path = asked.request()
     specs = points(request)
     _refuse_misfits(request, path)

@@ -16,6 +16,8 @@ from profiler.errors import InputError
 from profiler.events import ProgressEvent, WorkerRequest
 from profiler.overhead.plan import OverheadPlan, Subject
 from profiler.result import Interval, Overhead, OverheadFigure
+from profiler.sensors.configured import sensor_setup
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import RunSpec, Runtime
 
 # Small enough to be disturbed, and what users of boards run.
@@ -35,6 +37,8 @@ def overhead(
         Path | None,
         typer.Option(help="Also a sampler of this recorded tree of /proc and /sys; not kept."),
     ] = None,
+    sensor: arguments.Sensors = None,
+    meters: arguments.Meters = None,
     input_: arguments.Inputs = None,
     seed: arguments.Seed = 0,
     as_json: arguments.AsJson = False,
@@ -60,6 +64,7 @@ def overhead(
         raise InputError("rounds", rounds, "bound nothing", f"Ask for {LEAST_ROUNDS} or more")
     if root is not None and not root.is_dir():
         raise InputError("root", root, "is no folder", "Give one that holds proc/ and sys/")
+    setup = sensor_setup(sensor, meters)
     ref, path = options.model(model, seed)
     spec = options.build(
         RunSpec,
@@ -80,7 +85,7 @@ def overhead(
         seed=seed,
         recorded_root=root.absolute() if root is not None else None,
     )
-    found = _measured(spec, path, plan)
+    found = _measured(spec, path, plan, setup)
     kept = save_overhead(connection.cache_dir(), of_this_device(found))
     if as_json:
         show.json_out(found)
@@ -89,7 +94,9 @@ def overhead(
     show.note(f"kept in {kept}; results of this device carry it from now on")
 
 
-def _measured(spec: RunSpec, path: Path | None, plan: OverheadPlan) -> Overhead:
+def _measured(
+    spec: RunSpec, path: Path | None, plan: OverheadPlan, sensors: SensorSetup
+) -> Overhead:
     from profiler.overhead.measure import figures
     from profiler.pool import WorkerPool
     from profiler.session import measure_overhead
@@ -106,6 +113,7 @@ def _measured(spec: RunSpec, path: Path | None, plan: OverheadPlan) -> Overhead:
             model_path=path,
             cache_dir=connection.cache_dir(),
             work_dir=Path(work),
+            sensors=sensors,
         )
 
         def progress(event: ProgressEvent) -> None:

@@ -14,17 +14,18 @@ from profiler import units
 from profiler.errors import InputError
 from profiler.result import AbsentSource
 from profiler.sensors.base import Quantity, Source
-from profiler.sensors.discover import open_sources, select
-from profiler.sensors.meter_config import configured_meters
-from profiler.sensors.replay import PREFIX, Recorder
-from profiler.sensors.setup import SensorSetup
+from profiler.sensors.configured import sensor_setup
+from profiler.sensors.discover import open_sources
+from profiler.sensors.rates import OFF_BEAT
+from profiler.sensors.replay import Recorder
+from profiler.sensors.rhythm import listen
 from profiler.sensors.site import HERE, Site
 from profiler.sensors.survey import Survey, SurveyedChannel, survey
 
 LIST_SECONDS = 1.0
 RECORD_SECONDS = 10.0
-# As fast as a run reads.
-RECORD_HERTZ = 10.0
+# As fast as a run reads the counters of GPUs, and as they are, off their beat.
+RECORD_PERIOD_SECONDS = 0.1 * OFF_BEAT
 
 _SYMBOLS = {
     Quantity.POWER: "W",
@@ -37,24 +38,6 @@ _SYMBOLS = {
     Quantity.STALLED: "s",
 }
 _BYTES = frozenset({Quantity.MEMORY_USED, Quantity.MEMORY_TOTAL, Quantity.MEMORY_PEAK})
-
-
-def setup_of(sensor: Sequence[str] | None, meters: Path | None) -> SensorSetup:
-    """``--sensor`` and ``--meters``, checked.
-
-    Raises:
-        InputError: a name is no source's, a recording is none, or the meters' file is refused.
-    """
-    only = tuple(map(_absolute, sensor)) if sensor else None
-    select(only)
-    return SensorSetup(only=only, meters=configured_meters(meters))
-
-
-def _absolute(name: str) -> str:
-    """An agent's workers have another working directory."""
-    if not name.startswith(PREFIX):
-        return name
-    return f"{PREFIX}{Path(name.removeprefix(PREFIX)).absolute()}"
 
 
 def sensors(
@@ -86,7 +69,7 @@ def sensors(
         raise InputError("seconds", seconds, "is no time to look", "Write 1, up to 86400")
     if root is not None and not root.is_dir():
         raise InputError("root", root, "is no directory", "Name a folder that holds proc and sys")
-    setup = setup_of(sensor, meters)
+    setup = sensor_setup(sensor, meters)
     sources, absent = open_sources(Site.at(root or HERE, setup.meters), setup.only)
     try:
         if record is not None:
@@ -118,10 +101,11 @@ def _record(
             "record", path, f"cannot be written: {error.strerror}", "Name another file"
         ) from error
     with file:
+        heard = [r for source in sources for r in listen(source, clock=perf_counter, pause=sleep)]
         start = perf_counter()
-        recorder = Recorder(file, sources, absent, start)
+        recorder = Recorder(file, sources, absent, start, heard)
         ticks = 0
-        while (due := ticks / RECORD_HERTZ) <= seconds:
+        while (due := ticks * RECORD_PERIOD_SECONDS) <= seconds:
             sleep(max(0.0, start + due - perf_counter()))
             for source in sources:
                 recorder.add(source.read())
@@ -151,7 +135,7 @@ def _row(channel: SurveyedChannel) -> tuple[str, ...]:
     if measured is not None:
         period = f"{units.seconds(measured)} (measured)"
     else:
-        period = units.seconds(stated) if stated is not None else ""
+        period = f"{units.seconds(stated)} (stated)" if stated is not None else ""
     quality = f"{channel.quality}: " if channel.quality else ""
     return (
         channel.source,

@@ -153,8 +153,8 @@ def agent(
       fleetmark agent --coordinator http://192.168.1.10:8470 --token-file agent.token
       fleetmark agent --name pi5-a --label room=lab --label kind=cpu-board
     """
-    from agents.cli.sensors import setup_of
     from agents.device.daemon import Daemon, DaemonSettings
+    from profiler.sensors.configured import sensor_setup
 
     directory = connection.coordinator_dir()
     url = connection.find_url(coordinator, directory)
@@ -173,7 +173,7 @@ def agent(
         keep_warm_seconds=keep_warm,
         address=address,
         metrics_port=metrics_port,
-        sensors=setup_of(sensor, meters),
+        sensors=sensor_setup(sensor, meters),
     )
     daemon = Daemon(settings, _say)
     for number in (signal.SIGINT, signal.SIGTERM):

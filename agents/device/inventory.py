@@ -19,11 +19,10 @@ from profiler.device.inventory import Software
 from profiler.errors import FleetmarkError
 from profiler.sensors.base import Quantity
 from profiler.sensors.discover import discover
-from profiler.sensors.setup import SensorSetup
+from profiler.sensors.setup import ALL_SENSORS, SensorSetup
 from profiler.sensors.site import Site
 
 SOFTWARE_SECONDS = 180.0
-_ALL_SENSORS = SensorSetup()
 
 
 def read_versions() -> Versions:
@@ -88,7 +87,7 @@ def read_software(python: str) -> Software:
 
 
 def read_inventory(
-    python: str, root: Path = Path("/"), sensors: SensorSetup = _ALL_SENSORS
+    python: str, root: Path = Path("/"), sensors: SensorSetup = ALL_SENSORS
 ) -> Inventory:
     """Look at the device.
 

@@ -57,6 +57,8 @@ def profile(
     memory_limit: float | None = None,
     seed: int = 0,
     worker_python: str | None = None,
+    sensors: Sequence[str] | None = None,
+    meters: str | Path | None = None,
     progress: bool | Listener | None = None,
 ) -> Profile:
     """Measure a model on this machine.
@@ -95,6 +97,8 @@ def profile(
         memory_limit: MiB above which a worker is ended.
         seed: of random weights and made-up inputs.
         worker_python: Python that measures, where that is another.
+        sensors: sources to read, or ``replay:FILE``; by default all that are there.
+        meters: file of the external meters; by default the one in ``FLEETMARK_METERS``.
         progress: ``True`` shows a line on stderr, ``False`` none, ``None`` one on a terminal; a
             function is called with every ``ProgressEvent``.
 
@@ -107,6 +111,7 @@ def profile(
         repetitions=repetitions, max_time=max_time, settle_time=settle_time,
         quick=quick, target=target, percentile=percentile, timeout=timeout,
         memory_limit=memory_limit, seed=seed, worker_python=worker_python,
+        sensors=sensors, meters=meters,
     )  # fmt: skip
     try:
         prepared = _prepare(model, inputs, asked)
@@ -173,10 +178,16 @@ def _for_worker(
     refuse_runtime(spec.runtime, ref)
     refuse_inputs(ref, path, (spec.batch_size,), spec.inputs, (spec.resolution,))
     python = asked.worker_python or sys.executable
+    setup = asked.sensor_setup()
 
     def measure(listener: Listener) -> LocalRun:
         return measure_here(
-            spec, path, cache_dir=default_cache_dir(), on_progress=listener, python=python
+            spec,
+            path,
+            cache_dir=default_cache_dir(),
+            on_progress=listener,
+            python=python,
+            sensors=setup,
         )
 
     return _Prepared(ref.label, measure)

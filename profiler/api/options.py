@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from profiler.api.terms import argument
 from profiler.contradictions import refuse_deadline, refuse_idle_options
 from profiler.errors import InputError
 from profiler.refusal import refusal
+from profiler.sensors.setup import SensorSetup
 from profiler.spec import (
     ArchitectureRef,
     ArtifactRef,
@@ -52,6 +54,8 @@ class Options:
     memory_limit: float | None
     seed: int
     worker_python: str | None
+    sensors: Sequence[str] | None
+    meters: str | Path | None
 
     def spec(
         self,
@@ -123,6 +127,19 @@ class Options:
             raise InputError("memory_limit", value, "is no amount of memory", "Give MiB above 0")
         return max(1, int(value * 2**20))
 
+    def sensor_setup(self) -> SensorSetup:
+        """What is read meanwhile.
+
+        Raises:
+            InputError: a name is no source's, or the meters' file is refused.
+        """
+        # Every reader of sensors, which a function in this process needs none of.
+        from profiler.sensors.configured import sensor_setup
+
+        if isinstance(self.sensors, str):
+            raise InputError("sensors", self.sensors, "is one text", f"Give [{self.sensors!r}]")
+        return sensor_setup(self.sensors, Path(self.meters) if self.meters else None)
+
     def chosen_runtime(self) -> Runtime | None:
         """The runtime that was asked for.
 
@@ -146,7 +163,9 @@ class Options:
         Raises:
             InputError: one of them was given.
         """
-        for name in ("resolution", "timeout", "memory_limit", "worker_python"):
+        for name in (
+            "resolution", "timeout", "memory_limit", "worker_python", "sensors", "meters",
+        ):  # fmt: skip
             if getattr(self, name) is not None:
                 raise InputError(name, getattr(self, name), IN_MEMORY, WITHOUT)
         if isinstance(self.repetitions, int) and self.repetitions > 1:

@@ -11,7 +11,7 @@ _OPTION = re.compile(r"(?<![\w-])--([a-z][a-z-]*)(?: (\d+(?:\.\d+)?)\b)?")
 _NAMES = {"input": "inputs", "max_time_seconds": "max_time",
           "settle_seconds": "settle_time", "timeout_seconds": "timeout",
           "memory_limit_bytes": "memory_limit",
-          "relative_half_width": "target"}  # fmt: skip
+          "relative_half_width": "target", "sensor": "sensors"}  # fmt: skip
 
 
 def argument(field: str) -> str:

@@ -56,6 +56,7 @@ OTHER_FIGURES = frozenset(
         "memory_pass_failed",
         "energy_disagree",
         "idle_power_drift",
+        "sensor_failed",
         "sensor_resonance",
         "not_converged",
     }

@@ -16,6 +16,7 @@ from profiler.local_run import requests_for
 from profiler.order import abba
 from profiler.pool import WorkerPool
 from profiler.result import RunResult, RunStatus
+from profiler.sensors.setup import ALL_SENSORS, SensorSetup
 from profiler.session import measure
 from profiler.spec import RunSpec
 
@@ -47,6 +48,7 @@ def duel(
     margin: float = MARGIN,
     on_progress: Callable[[int, ProgressEvent], None],
     python: str = sys.executable,
+    sensors: SensorSetup = ALL_SENSORS,
 ) -> Outcome:
     """Measure both in rounds of A B B A, and compare round by round.
 
@@ -61,6 +63,7 @@ def duel(
         margin: of equivalence, relative.
         on_progress: called with 0 for the baseline, 1 for the candidate.
         python: the interpreter of the workers.
+        sensors: what is read meanwhile.
 
     Raises:
         InputError: the two measure different things, which no ratio could compare.
@@ -76,7 +79,7 @@ def duel(
         WorkerPool(python=python, keep=0) as pool,
     ):
         sides = [(side.spec.model_copy(update=update), side.path) for side in (baseline, candidate)]
-        requests = requests_for(sides, Path(work), cache_dir=cache_dir)
+        requests = requests_for(sides, Path(work), cache_dir=cache_dir, sensors=sensors)
         old, new = measure(
             requests,
             pool,

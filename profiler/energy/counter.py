@@ -3,7 +3,7 @@
 A counter tells exactly how much energy passed between two of its updates (*ticks*), and nothing of
 when in between. So the window is cut at the first and the last tick that were observed inside it:
 no joule is interpolated, and the calls that were completed between the two are known. What may be
-off is the moment of each of the two ticks, which lies between two readings.
+off is the moment of each of the two ticks, which lies between two readings (``ticks``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from profiler.energy import sight
+from profiler.energy.ticks import Ticks, narrowed, ticks_of
 from profiler.energy.window import Missing, Window, WindowEnergy, largest_gap
+from profiler.result import PeriodBasis
 from profiler.sensors.base import Channel
 from profiler.sensors.trace import Floats, Series
 
@@ -75,29 +77,14 @@ def observed_period(seconds: Floats, values: Floats) -> float | None:
 def counter_period(series: Series) -> float:
     """The channel's own update period, or a longer one if the counter was seen to be slower."""
     stated = series.channel.update_period_seconds
+    if stated is not None and series.channel.period_basis is PeriodBasis.MEASURED:
+        return stated
     observed = observed_period(series.seconds, series.values) or 0.0
     standing = float(np.mean(np.diff(series.values) == 0)) if len(series.values) > 1 else 0.0
     # A fast counter changes at every reading, which tells only how often it was read.
     if stated is not None and standing <= _STANDING_SHARE:
         return stated
     return max(stated or 0.0, observed)
-
-
-@dataclass(frozen=True)
-class _Ticks:
-    """The readings that found a counter moved, each with the time in which it did.
-
-    ``joules`` is the counter's value since then, ``before`` what it was read as before.
-    """
-
-    earliest: Floats
-    latest: Floats
-    joules: Floats
-    before: Floats
-
-    @property
-    def middle(self) -> Floats:
-        return np.asarray((self.earliest + self.latest) / 2)
 
 
 def counter_energy(
@@ -132,21 +119,26 @@ def counter_energy(
         return Missing(_why_broken(seconds, values, line, first, last))
     if line.joules[last] == line.joules[first]:
         return Missing(f"the counter stood still at {values[first]:g} J")
-    ticks = _ticks(seconds, line, (first, last), period, channel.lag_seconds or 0.0)
+    stretch = _stretch(line, (first, last))
+    read, joules = seconds[stretch], line.joules[stretch]
+    ticks = ticks_of(read, joules, period, channel)
     inside = np.flatnonzero((ticks.earliest >= start) & (ticks.latest <= end))
     # Behind the last one there must be another, or nobody knows what it did not count yet.
     inside = inside[inside < len(ticks.joules) - 1]
     if len(inside) < 2:  # noqa: PLR2004 - a difference
         return Missing(f"{_STILL} {window.seconds:.3g} s")
     opening, closing = int(inside[0]), int(inside[-1])
+    ticks = narrowed(ticks, (opening, closing), read, joules, channel)
     span = (float(ticks.middle[opening]), float(ticks.middle[closing]))
+    call = window.call_seconds
+    fast = (call, period) if call is not None and 0 < call < period else None
     hidden = _hidden_joules(ticks, (opening, closing + 1), window, channel, (limit, uneven))
     if hidden is None:
         return Missing(sight_reason(period))
     return WindowEnergy(
         joules=float(ticks.joules[closing] - ticks.joules[opening]),
-        uncertainty_joules=_edge_joules(ticks, opening, limit)
-        + _edge_joules(ticks, closing, limit)
+        uncertainty_joules=_edge_joules(ticks, opening, limit, fast)
+        + _edge_joules(ticks, closing, limit, fast)
         + (channel.resolution or 0.0)
         + hidden,
         span=span,
@@ -176,29 +168,28 @@ def _why_broken(seconds: Floats, values: Floats, line: Unwrapped, first: int, la
     return f"the counter was reset within the window ({values[at]:g} J, then {values[at + 1]:g} J)"
 
 
-def _ticks(
-    seconds: Floats, line: Unwrapped, around: tuple[int, int], period: float, lag: float
-) -> _Ticks:
-    """The ticks of the unbroken stretch around the readings ``first`` to ``last``.
-
-    One that a reading found lies after the reading before, and no more than ``period`` back: else
-    there would have been another since.
-    """
+def _stretch(line: Unwrapped, around: tuple[int, int]) -> slice:
+    """The readings around ``first`` to ``last`` between which nothing broke."""
     breaks = np.flatnonzero(line.broken)
     begin = int(np.max(breaks[breaks < around[0]], initial=-1)) + 1
-    stop = int(np.min(breaks[breaks >= around[1]], initial=len(seconds) - 1)) + 1
-    seconds, joules = seconds[begin:stop], line.joules[begin:stop]
-    moved = np.flatnonzero(np.diff(joules) > 0) + 1
-    latest = seconds[moved]
-    earliest = np.maximum(seconds[moved - 1], latest - period) - lag
-    return _Ticks(earliest, latest, joules[moved], joules[moved - 1])
+    stop = int(np.min(breaks[breaks >= around[1]], initial=len(line.joules) - 1)) + 1
+    return slice(begin, stop)
 
 
-def _edge_joules(ticks: _Ticks, at: int, limit: float | None) -> float:
+def _edge_joules(
+    ticks: Ticks, at: int, limit: float | None, fast: tuple[float, float] | None
+) -> float:
     """Energy between the moment of a tick and the middle of the time in which it lies.
 
     The counter only rises, so it is no more than the step before or the step after, whatever the
-    load does; and no more than the power nearby, ``CREST_FACTOR`` times over, for as long.
+    load does; and no more than the power nearby, ``CREST_FACTOR`` times over, for as long. Of calls
+    that are over within an update it is no more than they take in that time, and one call more.
+
+    Args:
+        ticks: at least one lies behind ``at``.
+        at: the place of the tick.
+        limit: watts that are never exceeded.
+        fast: seconds of such calls and of an update; ``None`` where calls take longer.
     """
     next_step = float(ticks.joules[at + 1] - ticks.joules[at])
     step = max(float(ticks.joules[at] - ticks.before[at]), next_step)
@@ -210,11 +201,16 @@ def _edge_joules(ticks: _Ticks, at: int, limit: float | None) -> float:
     bounds = [step, CREST_FACTOR * max(watts) * half]
     if limit is not None:
         bounds.append(limit * half)
+    if fast is not None:
+        call, period = fast
+        # Any other change of the load lasts for an update (``sight``): half of that or more is in
+        # one of the two steps, each of which is an update or longer.
+        bounds.append(2 * step / period * (half + call))
     return min(bounds)
 
 
 def _hidden_joules(
-    ticks: _Ticks,
+    ticks: Ticks,
     inside: tuple[int, int],
     window: Window,
     channel: Channel,
@@ -225,8 +221,9 @@ def _hidden_joules(
     if seen is None or period is None or seen >= period:
         return 0.0
     unseen = 1 - seen / period
-    # Readings come late by different times; the updates between two ticks are whole ones.
-    updates = np.maximum(1.0, np.round(np.diff(ticks.latest) / period))
+    # Readings come late by different times, and those that found it where it was saw no update: all
+    # that there were lie in the gap before, and are whole ones.
+    updates = np.maximum(1.0, np.round(ticks.gaps[1:] / period))
     every = np.diff(ticks.joules) / (updates * period)
     watts = every[inside[0] : inside[1] - 1]
     fast = sight.fast_calls(window, period)

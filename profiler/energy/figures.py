@@ -14,11 +14,13 @@ from profiler.energy.counter import counter_energy, counter_period, uneven_ticks
 from profiler.energy.idle import IdlePower, IdleSpan, Side, idle_power
 from profiler.energy.polled import polled_period, power_energy, uneven_looks
 from profiler.energy.window import Missing, Window, WindowEnergy
-from profiler.result import EnergyFigure, EnergyQuality, Interval, Provenance
+from profiler.result import EnergyFigure, EnergyQuality, Interval, PeriodBasis, Provenance
 from profiler.sensors.base import Channel, Quantity
 from profiler.sensors.trace import Series, Trace
 
 ONE_REPETITION = "an interval needs two repetitions: one does not tell how much they differ"
+# A sensor that its own readings show to be slower than this many stated periods is another one.
+_SLOWER = 1.05
 _NO_IDLE = "no quiet stretch was long enough for this sensor: raise idle_seconds"
 
 
@@ -103,6 +105,7 @@ def measure(series: Series, work: Work, *, limit: float | None = None) -> Energy
             f"{key}: {seconds:.3g} s in {len(parts)} windows are too short for a sensor that is "
             f"known every {period_of(series):.3g} s"
             + (", or the load changed too fast for it" if timing > 1 else "")
+            + ": raise --max-time, in fewer --repetitions"
         )
     return _figure(series, work, parts, uncertainty)
 
@@ -110,6 +113,14 @@ def measure(series: Series, work: Work, *, limit: float | None = None) -> Energy
 def period_of(series: Series) -> float:
     counted = series.channel.quantity is Quantity.ENERGY
     return counter_period(series) if counted else polled_period(series)
+
+
+def _basis(series: Series) -> PeriodBasis:
+    channel = series.channel
+    stated = channel.update_period_seconds
+    if stated is None or period_of(series) > _SLOWER * stated:
+        return PeriodBasis.OBSERVED
+    return channel.period_basis or PeriodBasis.NOMINAL
 
 
 def _uneven(series: Series, windows: Sequence[Window]) -> float:
@@ -154,6 +165,8 @@ def _figure(
             scope=channel.scope,
             quality=_quality(channel),
             update_period_seconds=period_of(series),
+            update_period_basis=_basis(series),
+            update_period_reason=channel.period_reason,
             uncertainty=uncertainty,
         ),
         window_seconds=seconds,

@@ -23,6 +23,8 @@ from profiler.overhead.plan import OverheadMeasured, OverheadPlan, Round, Subjec
 from profiler.result import Interval, OverheadFigure
 from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.sensors.sampler import Sampler
+from profiler.sensors.setup import ALL_SENSORS, SensorSetup
+from profiler.sensors.site import HERE
 from profiler.timing import Clock, Stamps, timed_block
 
 BLOCK_NS = 250_000_000
@@ -83,8 +85,16 @@ def measure_overhead(
     request: LoadRequest,
     plan: OverheadPlan,
     progress: Callable[[float], None],
+    sensors: SensorSetup = ALL_SENSORS,
 ) -> OverheadMeasured:
     """Measure all subjects, their rounds interleaved, in this process.
+
+    Args:
+        adapter: of the engine.
+        request: of the model.
+        plan: what to measure.
+        progress: is told the part that is done.
+        sensors: what the sampler of this device reads, as in a run.
 
     Raises:
         RunFailure: the model does not load or does not run, or a sampler does not start.
@@ -92,9 +102,11 @@ def measure_overhead(
     draw = random.Random(plan.seed)  # noqa: S311 - an order of measurement, not a secret
     with ExitStack() as stack:
         # Forked before the model is loaded, as in a run; and held still until their first round.
-        paused = {Subject.SAMPLER: _paused_sampler(stack, plan.hertz, Path("/"))}
+        paused = {Subject.SAMPLER: _paused_sampler(stack, plan.hertz, HERE, sensors)}
         if plan.recorded_root is not None:
-            paused[Subject.RECORDED] = _paused_sampler(stack, plan.hertz, plan.recorded_root)
+            paused[Subject.RECORDED] = _paused_sampler(
+                stack, plan.hertz, plan.recorded_root, ALL_SENSORS
+            )
         if plan.fleet_pids:
             paused[Subject.FLEET] = stack.enter_context(Paused(plan.fleet_pids))
         loaded = adapter.load(request)
@@ -112,14 +124,14 @@ def measure_overhead(
     return OverheadMeasured(rounds=tuple(rounds))
 
 
-def _paused_sampler(stack: ExitStack, hertz: float, root: Path) -> Paused:
-    """A sampler of all sources under ``root`` that is ready; ``stack`` ends it.
+def _paused_sampler(stack: ExitStack, hertz: float, root: Path, sensors: SensorSetup) -> Paused:
+    """A sampler of the sources under ``root`` that is ready; ``stack`` ends it.
 
     Raises:
         DeviceError: it did not come to its first reading.
     """
     cpus = os.sched_getaffinity(0)
-    sampler = Sampler.start(hertz=hertz, workload_cpus=cpus, root=root)
+    sampler = Sampler.start_for(sensors, hertz=hertz, workload_cpus=cpus, root=root)
     stack.callback(sampler.stop)
     if not sampler.wait_ready(READY_SECONDS):
         raise DeviceError(f"the sampler of {root} took no reading in {READY_SECONDS:g} s")

@@ -25,8 +25,25 @@ class EnergyQuality(StrEnum):
     ESTIMATE = "estimate"
 
 
+class PeriodBasis(StrEnum):
+    """How a sensor's update period is known.
+
+    ``measured`` before the run, by asking faster than the value changes; ``observed`` in the run's
+    own readings, which showed it to be slower than it should be, or for which nothing is stated;
+    ``nominal``: as its maker, its driver or whoever configured it states it.
+    """
+
+    MEASURED = "measured"
+    OBSERVED = "observed"
+    NOMINAL = "nominal"
+
+
 class Provenance(Frozen):
-    """Where an energy figure comes from; ``uncertainty`` is relative (0.02 is 2 %)."""
+    """Where an energy figure comes from; ``uncertainty`` is relative (0.02 is 2 %).
+
+    ``update_period_basis`` says how the period is known (``None``: by an earlier version), and
+    ``update_period_reason`` why it was not measured where it was not.
+    """
 
     source: str
     channel: str
@@ -34,6 +51,8 @@ class Provenance(Frozen):
     quality: EnergyQuality
     update_period_seconds: float
     uncertainty: float
+    update_period_basis: PeriodBasis | None = None
+    update_period_reason: str | None = None
 
 
 class EnergyFigure(Frozen):

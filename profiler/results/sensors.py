@@ -50,10 +50,11 @@ class AbsentSource(Frozen):
     """A sensor source that could not be read here, why, and what would help.
 
     ``expected`` is false where this kind of device does not have it, so that nobody misses it: a
-    Jetson's rails on a desktop.
+    Jetson's rails on a desktop. ``hangs``: opening it did not come back while the run lasted.
     """
 
     source: str
     reason: str
     remedy: str | None = None
     expected: bool = True
+    hangs: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 from profiler.base import Frozen, StrEnum
-from profiler.result import AbsentSource, EnergyQuality, EnergyScope
+from profiler.result import AbsentSource, EnergyQuality, EnergyScope, PeriodBasis
 
 
 class Quantity(StrEnum):
@@ -60,6 +60,10 @@ class Channel(Frozen):
         scope: set on power and energy; ``None`` there for a part that no scope names (a RAPL
             ``core`` zone), which is recorded but never stands for the run's energy.
         update_period_seconds: how often the sensor has a new value, where that is known.
+        period_basis: how that is known; ``None``: as it is stated, nobody looked.
+        period_reason: why it was not measured, where somebody looked.
+        jitter_seconds: new values lie on a regular beat, off it by so much at most; ``None``: no
+            such beat was measured.
         wraps_at: the modulus of a counter that wraps, in the channel's unit.
         resolution: the smallest step of the value, in the channel's unit.
         averaging_seconds: the value is the mean over this long before its update; of a counter,
@@ -76,6 +80,9 @@ class Channel(Frozen):
     quantity: Quantity
     scope: EnergyScope | None = None
     update_period_seconds: float | None = None
+    period_basis: PeriodBasis | None = None
+    period_reason: str | None = None
+    jitter_seconds: float | None = None
     wraps_at: float | None = None
     resolution: float | None = None
     averaging_seconds: float | None = None

@@ -39,6 +39,21 @@ MAX_HERTZ = {NVML: 20.0, JETSON: 20.0, RPI: 1.0, BATTERY: 1.0}
 NEVER_BLOCK = frozenset({SYSTEM, RAPL, RAPL_PERF, PRESSURE, CGROUP, THROTTLE})
 
 
+# A counter that moves about as often as it is read is read off its beat: readings that keep in step
+# with it would all find it moved since the last, and never tell when. Half the golden ratio, and
+# half the root of five, are far from every simple fraction, so the readings fall on all parts of
+# the counter's period evenly, and soon (Steinhaus' three-distance theorem).
+OFF_BEAT, _OFF_BEAT_SLOWER = (1 + 5**0.5) / 4, 5**0.5 / 2
+# A counter that moves this much more often than it is read has no edges that matter.
+_QUICK_SHARE = 0.25
+
+
+def _counts_slowly(channel: Channel, read_every: float) -> bool:
+    period = channel.update_period_seconds
+    counts = channel.quantity is Quantity.ENERGY
+    return counts and period is not None and period > _QUICK_SHARE * read_every
+
+
 def period_seconds(source: str, channels: tuple[Channel, ...], hertz: float) -> float:
     """Seconds between two reads of a source.
 
@@ -47,7 +62,10 @@ def period_seconds(source: str, channels: tuple[Channel, ...], hertz: float) -> 
         channels: what it has; with slow quantities only it is read at their rate.
         hertz: what was asked for.
     """
-    fastest = 1 / min(hertz, MAX_HERTZ.get(source, hertz))
+    limit = 1 / MAX_HERTZ[source] if source in MAX_HERTZ else 0.0
+    fastest = max(1 / hertz, limit)
+    if any(_counts_slowly(channel, fastest) for channel in channels):
+        fastest *= OFF_BEAT if fastest * OFF_BEAT >= limit else _OFF_BEAT_SLOWER
     if all(channel.quantity in SLOW for channel in channels):
         return max(fastest, SLOW_PERIOD_SECONDS)
     return fastest

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from profiler.base import Frozen
 from profiler.result import AbsentSource, SamplerReport
 from profiler.sensors.base import Channel, Reading
+from profiler.sensors.rhythm import Rhythm
 from profiler.sensors.trace import Floats, Series, Trace
 
 _FLOAT_BYTES = 8
@@ -29,6 +30,7 @@ class _Header(Frozen):
     errors: tuple[str | None, ...]
     absent: tuple[AbsentSource, ...]
     report: SamplerReport
+    rhythms: tuple[Rhythm, ...] = ()
 
 
 class _Column:
@@ -107,7 +109,10 @@ class Recorder:
 
 
 def encode(
-    recorders: Sequence[Recorder], absent: Sequence[AbsentSource], report: SamplerReport
+    recorders: Sequence[Recorder],
+    absent: Sequence[AbsentSource],
+    report: SamplerReport,
+    rhythms: Sequence[Rhythm] = (),
 ) -> bytes:
     """The recording of all as it goes over the pipe."""
     channels = [channel for recorder in recorders for channel, _ in recorder.columns]
@@ -119,6 +124,7 @@ def encode(
         errors=tuple(c.error for c in columns),
         absent=tuple(absent),
         report=report,
+        rhythms=tuple(rhythms),
     )
     body = b"".join(c.seconds.tobytes() + c.values.tobytes() for c in columns)
     return header.model_dump_json().encode() + b"\n" + body
@@ -137,7 +143,12 @@ def decode(raw: bytes) -> Trace:
         raise ValueError(f"the recording begins with {line[:40]!r}") from error
     if len(body) != 2 * _FLOAT_BYTES * sum(header.readings):
         raise ValueError(f"the recording breaks off after {len(raw)} bytes")
-    return Trace(series=_series(header, body), absent=header.absent, report=header.report)
+    return Trace(
+        series=_series(header, body),
+        absent=header.absent,
+        report=header.report,
+        rhythms=header.rhythms,
+    )
 
 
 def _series(header: _Header, body: bytes) -> tuple[Series, ...]:

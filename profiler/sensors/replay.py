@@ -11,7 +11,7 @@ begins again; a counter goes on from where it was.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import IO, Literal
@@ -22,6 +22,7 @@ from profiler.base import Frozen
 from profiler.errors import InputError
 from profiler.result import AbsentSource
 from profiler.sensors.base import Channel, Quantity, Reading, Source
+from profiler.sensors.rhythm import Rhythm, with_rhythms
 from profiler.sensors.site import Site
 
 REPLAY = "replay"
@@ -198,12 +199,19 @@ class Recorder:
         sources: whose readings are recorded.
         absent: goes into the header.
         start: the moment that counts as 0, on the clock of the readings.
+        rhythms: how often the sources of energy have a new value, as it was measured.
     """
 
     def __init__(
-        self, file: IO[str], sources: Iterable[Source], absent: Iterable[AbsentSource], start: float
+        self,
+        file: IO[str],
+        sources: Iterable[Source],
+        absent: Iterable[AbsentSource],
+        start: float,
+        rhythms: Sequence[Rhythm] = (),
     ) -> None:
-        channels = tuple(channel for source in sources for channel in source.channels)
+        own = [channel for source in sources for channel in source.channels]
+        channels = tuple(with_rhythms(own, rhythms))
         self._file = file
         self._start = start
         self._places = {channel.key: place for place, channel in enumerate(channels)}

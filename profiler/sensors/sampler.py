@@ -31,6 +31,7 @@ from profiler.sensors.newest import NewestWriter
 from profiler.sensors.rates import NEVER_BLOCK
 from profiler.sensors.recorder import decode, encode
 from profiler.sensors.sampling import Opener, Sampling, Watch
+from profiler.sensors.setup import SensorSetup
 from profiler.sensors.site import HERE, Site, as_site
 from profiler.sensors.trace import Trace
 
@@ -68,6 +69,7 @@ class Sampler:
         root: Path | Site = HERE,
         watch: Watch | None = None,
         newest: Path | None = None,
+        listen: bool = False,
     ) -> Sampler:
         """Fork the sampler and return at once. To be called while this process has one thread.
 
@@ -79,6 +81,8 @@ class Sampler:
             root: of the filesystem that the sources read, or all that they are opened with.
             watch: is shown the readings while they come, in the sampler's process.
             newest: a ``NewestFile``, to which the sampler writes once a second what it read last.
+            listen: first measure how often each source of energy has a new value; it is ready a
+                second later then.
 
         Raises:
             InputError: ``hertz`` is out of range, or a source's name is unknown.
@@ -88,9 +92,30 @@ class Sampler:
             raise InputError(
                 "sample_hertz", hertz, "is no rate", f"Give one above 0, up to {MAX_HERTZ:g}."
             )
-        select_sources(only)
-        return cls.fork(
-            lambda result: _sample(root, only, hertz, workload_cpus, watch, newest, result)
+        openers = _openers(root, only, listen=listen)
+        return cls.fork(lambda result: sample(openers, hertz, workload_cpus, watch, result, newest))
+
+    @classmethod
+    def start_for(
+        cls,
+        setup: SensorSetup,
+        *,
+        hertz: float = 10.0,
+        workload_cpus: Collection[int] = (),
+        root: Path = HERE,
+        watch: Watch | None = None,
+        newest: Path | None = None,
+        listen: bool = False,
+    ) -> Sampler:
+        """As ``start``, of the sources and external meters that this device is set up with."""
+        return cls.start(
+            hertz=hertz,
+            only=setup.only,
+            workload_cpus=workload_cpus,
+            root=Site.at(root, setup.meters),
+            watch=watch,
+            newest=newest,
+            listen=listen,
         )
 
     @classmethod
@@ -229,22 +254,18 @@ def _detach(parent: int, control: int, result: int) -> None:
             os.closerange(fd, fd + 1)
 
 
-def _sample(
-    root: Path | Site,
-    only: tuple[str, ...] | None,
-    hertz: float,
-    workload_cpus: Collection[int],
-    watch: Watch | None,
-    newest: Path | None,
-    result: int,
-) -> bytes:
+def _openers(root: Path | Site, only: tuple[str, ...] | None, *, listen: bool) -> list[Opener]:
     # Here no tick waits for a source that is slow to ask.
     site = replace(as_site(root), background=True)
-    openers = [
-        Opener(entry.name, partial(open_entry, entry, site), entry.name not in NEVER_BLOCK)
+    return [
+        Opener(
+            entry.name,
+            partial(open_entry, entry, site),
+            may_block=entry.name not in NEVER_BLOCK,
+            listen=listen,
+        )
         for entry in select_sources(only)
     ]
-    return sample(openers, hertz, workload_cpus, watch, result, newest)
 
 
 def sample(
@@ -260,7 +281,7 @@ def sample(
     writer = NewestWriter.open(newest) if newest is not None else None
     sampling = Sampling(openers, hertz, watch=watch, newest=writer)
     sampling.run(_asked_to_stop, lambda: _write(result, _READY))
-    return encode(sampling.recorders, sampling.absent, sampling.report(place))
+    return encode(sampling.recorders, sampling.absent, sampling.report(place), sampling.rhythms)
 
 
 def _asked_to_stop(timeout_seconds: float) -> bool:

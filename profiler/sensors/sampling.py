@@ -16,13 +16,14 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import perf_counter, process_time
+from time import perf_counter, process_time, sleep
 
 from profiler.result import AbsentSource, SamplerReport
 from profiler.sensors.base import Source
 from profiler.sensors.cpus import Place
 from profiler.sensors.newest import WRITE_SECONDS, NewestWriter
 from profiler.sensors.recorder import Recorder
+from profiler.sensors.rhythm import LISTEN_SECONDS, METERED, Rhythm, listen
 from profiler.sensors.source_reader import SourceReader
 from profiler.sensors.trace import Series
 
@@ -46,11 +47,15 @@ Stopped = Callable[[float], bool]
 
 @dataclass(frozen=True)
 class Opener:
-    """How a source is opened, and whether that or its reads may block."""
+    """How a source is opened, and whether that or its reads may block.
+
+    ``listen``: how often it has a new value is measured before it is read.
+    """
 
     name: str
     open: Callable[[], tuple[Sequence[Source], Sequence[AbsentSource]]]
     may_block: bool = True
+    listen: bool = False
 
 
 @dataclass
@@ -62,6 +67,7 @@ class _Lane:
     began: float
     readers: tuple[SourceReader, ...] = ()
     absent: tuple[AbsentSource, ...] = ()
+    rhythms: tuple[Rhythm, ...] = ()
     opened: bool = False
 
     @property
@@ -97,6 +103,8 @@ class Sampling:
         self._watch = watch
         self._newest = newest
         self._begin = clock()
+        listens = any(opener.listen for opener in openers)
+        self._ready_seconds = _READY_SECONDS + (LISTEN_SECONDS if listens else 0.0)
         self._lanes = [_Lane(o.name, o.may_block, self._begin) for o in self._openers]
         self._readers: tuple[SourceReader, ...] = ()
         self.absent: tuple[AbsentSource, ...] = ()
@@ -109,7 +117,9 @@ class Sampling:
             ready: called once, when every source was read, or is not to be waited for.
         """
         ended, tell_ended = os.pipe()
-        for opener, lane in zip(self._openers, self._lanes, strict=True):
+        pairs = zip(self._openers, self._lanes, strict=True)
+        # Those with a thread first: opening and listening to the others takes its time here.
+        for opener, lane in sorted(pairs, key=lambda pair: not pair[1].threaded):
             self._begin_lane(opener, lane, stopped, tell_ended)
         self._main(stopped, ready)
         if self._wait_for_threads(ended):
@@ -121,6 +131,11 @@ class Sampling:
         self.absent = tuple(a for lane in self._lanes for a in self._absent(lane))
         for reader in self._readers:
             reader.close()
+
+    @property
+    def rhythms(self) -> tuple[Rhythm, ...]:
+        """After ``run``: of the sources that were listened to."""
+        return tuple(rhythm for lane in self._lanes if lane.readers for rhythm in lane.rhythms)
 
     @property
     def recorders(self) -> tuple[Recorder, ...]:
@@ -161,6 +176,7 @@ class Sampling:
                 source=lane.name,
                 reason=f"opening it has not come back for {seconds:.1f} s",
                 remedy="its driver or device may hang; the kernel's log may say why (dmesg)",
+                hangs=True,
             ),
         )
 
@@ -189,11 +205,24 @@ class Sampling:
             reason = f"opening it failed: {type(error).__name__}: {error}"
             sources, absent = (), (AbsentSource(source=opener.name, reason=reason),)
         lane.absent = tuple(absent)
+        if opener.listen:
+            lane.rhythms = tuple(r for each in sources for r in self._listen(each))
         lane.readers = tuple(
             SourceReader(source, self._hertz, threaded=lane.threaded, clock=self._clock)
             for source in sources
         )
         lane.opened = True
+
+    def _listen(self, source: Source) -> tuple[Rhythm, ...]:
+        try:
+            return listen(source, clock=self._clock, pause=sleep)
+        except Exception as error:  # noqa: BLE001 - it is read all the same, which will tell
+            reason = f"listening to it failed: {type(error).__name__}: {error}"
+            return tuple(
+                Rhythm(channel=channel.key, seconds=None, reason=reason)
+                for channel in source.channels
+                if channel.quantity in METERED
+            )
 
     def _read_until(self, readers: Sequence[SourceReader], stopped: Stopped) -> None:
         while not stopped(self._until(readers, _NOTHING_DUE_SECONDS)):
@@ -219,7 +248,7 @@ class Sampling:
         while not stopped(self._until(readers, self._most(readers, told=told))):
             self._tick(readers)
             now = self._clock()
-            if not told and (self._all_ready() or now - self._begin >= _READY_SECONDS):
+            if not told and (self._all_ready() or now - self._begin >= self._ready_seconds):
                 told = True
                 ready()
             if self._watch is not None:

@@ -16,3 +16,6 @@ class SensorSetup(Frozen):
 
     only: tuple[str, ...] | None = None
     meters: tuple[Meter, ...] = ()
+
+
+ALL_SENSORS = SensorSetup()

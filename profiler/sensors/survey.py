@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from time import perf_counter, sleep
 
 from pydantic import Field
 
 from profiler.base import Frozen
 from profiler.result import AbsentSource
-from profiler.sensors.base import Channel, Quantity, Reading, Source
-
-# Ticks of the survey. Faster than the sensors that have a rhythm of their own: NVML's 100 ms.
-POLL_SECONDS = 0.01
-# A value has to change this often before its rhythm can be told.
-_MIN_CHANGES = 4
-
-# A rhythm is of interest where a window of a run is cut by it.
-_METERED = frozenset({Quantity.POWER, Quantity.ENERGY})
+from profiler.sensors.base import Channel, Reading, Source
+from profiler.sensors.rhythm import Rhythm, listen
 
 
 class SurveyedChannel(Channel):
@@ -28,8 +19,8 @@ class SurveyedChannel(Channel):
     Attributes:
         value: of the last reading, in the quantity's unit; ``None`` with the error.
         error: what the last reading said, if it failed.
-        measured_update_period_seconds: between changes of a power or an energy, never shorter than
-            the time between readings; ``None``: it changed too rarely to tell.
+        measured_update_period_seconds: of a power or an energy, as a run measures it; ``None``: it
+            could not be told, and ``period_reason`` says why, where it was looked at.
     """
 
     value: float | None = None
@@ -57,28 +48,32 @@ def survey(
     Args:
         sources: open; they stay open.
         absent: what could not be opened.
-        seconds: how long; 0 reads once, and measures no rhythm.
+        seconds: how long each source of power is watched; 0 reads once, and measures no rhythm.
         clock: seconds, monotonic.
         pause: waits for so many seconds.
     """
-    seen: dict[str, list[Reading]] = {c.key: [] for source in sources for c in source.channels}
+    last: dict[str, Reading] = {}
 
-    def read(only: frozenset[Quantity] | None) -> None:
+    def keep(readings: Sequence[Reading]) -> None:
+        last.update((reading.channel, reading) for reading in readings)
+
+    def read() -> None:
         for source in sources:
-            for reading in source.read(only):
-                seen[reading.channel].append(reading)
+            keep(source.read())
 
-    read(None)
-    end = clock() + seconds
-    while seconds and clock() < end:
-        pause(POLL_SECONDS)
-        read(_METERED)
+    read()
+    rhythms: dict[str, Rhythm] = {}
     if seconds:
+        end = clock() + seconds
+        for source in sources:
+            found = listen(source, clock=clock, pause=pause, most_seconds=seconds, heard=keep)
+            rhythms.update((rhythm.channel, rhythm) for rhythm in found)
+        pause(max(0.0, end - clock()))
         # What is a difference from one reading to the next, such as a load, has a value by now.
-        read(frozenset(Quantity) - _METERED)
+        read()
     return Survey(
         channels=tuple(
-            _surveyed(channel, seen[channel.key])
+            _surveyed(channel, last.get(channel.key), rhythms.get(channel.key))
             for source in sources
             for channel in source.channels
         ),
@@ -86,23 +81,11 @@ def survey(
     )
 
 
-def _surveyed(channel: Channel, readings: Sequence[Reading]) -> SurveyedChannel:
-    last = readings[-1] if readings else None
+def _surveyed(channel: Channel, reading: Reading | None, rhythm: Rhythm | None) -> SurveyedChannel:
+    known = dict(channel) | {"period_reason": rhythm.reason if rhythm else None}
     return SurveyedChannel(
-        **dict(channel),
-        value=last.value if last else None,
-        error=last.error if last else "it has not answered yet",
-        measured_update_period_seconds=update_period(readings),
+        **known,
+        value=reading.value if reading else None,
+        error=reading.error if reading else "it has not answered yet",
+        measured_update_period_seconds=rhythm.seconds if rhythm else None,
     )
-
-
-def update_period(readings: Sequence[Reading]) -> float | None:
-    """The usual time between two changes of the value."""
-    changes = [
-        now.seconds
-        for before, now in pairwise(readings)
-        if None not in (before.value, now.value) and now.value != before.value
-    ]
-    if len(changes) < _MIN_CHANGES:
-        return None
-    return statistics.median(after - before for before, after in pairwise(changes))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from profiler.result import AbsentSource, SamplerReport
 from profiler.sensors.base import Channel
+from profiler.sensors.rhythm import Rhythm
 
 Floats = NDArray[np.float64]
 
@@ -41,9 +42,11 @@ class Trace:
         absent: the sources that could not be read at all, and why.
         report: what the sampler cost; ``None`` when it was lost.
         lost: why the sampler delivered nothing, or ``None``.
+        rhythms: of the sources that were listened to.
     """
 
     series: tuple[Series, ...]
     absent: tuple[AbsentSource, ...]
     report: SamplerReport | None
     lost: str | None = None
+    rhythms: tuple[Rhythm, ...] = ()

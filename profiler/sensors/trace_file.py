@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from profiler.base import Frozen
 from profiler.result import AbsentSource, SamplerReport, SourceReport
 from profiler.sensors.base import Channel
+from profiler.sensors.rhythm import Rhythm, with_rhythms
 from profiler.sensors.trace import Series, Trace
 
 
@@ -60,6 +62,18 @@ def load(path: Path) -> Trace:
             for i, channel in enumerate(header.channels)
         )  # fmt: skip
     return Trace(series=series, absent=header.absent, report=header.report, lost=header.lost)
+
+
+def listened(trace: Trace, rhythms: Sequence[Rhythm]) -> Trace:
+    """The trace whose channels have the periods that were measured before."""
+    channels = with_rhythms([series.channel for series in trace.series], rhythms)
+    return replace(
+        trace,
+        series=tuple(
+            replace(series, channel=channel)
+            for series, channel in zip(trace.series, channels, strict=True)
+        ),
+    )
 
 
 def join(traces: Sequence[Trace]) -> Trace:

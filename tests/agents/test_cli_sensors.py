@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agents.cli.main import run
-from agents.cli.sensors import reading, setup_of
+from agents.cli.sensors import reading
 from profiler.sensors.base import Quantity
+from profiler.sensors.configured import sensor_setup
 from profiler.sensors.survey import SurveyedChannel
 
 TREES = Path(__file__).parents[1] / "fixtures" / "sysfs"
@@ -102,7 +103,7 @@ def test_a_recordings_path_holds_in_another_directory(
     monkeypatch.delenv("FLEETMARK_METERS", raising=False)
     tree = ["--root", str(TREES / "jetson-nano-jp4")]
     assert run(["sensors", *tree, "--record", "a.jsonl", "--seconds", "0.2"]) == 0
-    assert setup_of(["replay:a.jsonl"], None).only == (f"replay:{tmp_path / 'a.jsonl'}",)
+    assert sensor_setup(["replay:a.jsonl"], None).only == (f"replay:{tmp_path / 'a.jsonl'}",)
 
 
 @pytest.mark.parametrize(

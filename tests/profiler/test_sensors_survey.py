@@ -22,7 +22,7 @@ from profiler.sensors.probe import (
 )
 from profiler.sensors.site import Site, parse_refused, run_command
 from profiler.sensors.slow import SlowSource
-from profiler.sensors.survey import POLL_SECONDS, survey, update_period
+from profiler.sensors.survey import survey
 
 POWER = Channel(source="s", label="rail", quantity=Quantity.POWER, update_period_seconds=0.1)
 HEAT = Channel(source="s", label="rail", quantity=Quantity.TEMPERATURE)
@@ -61,8 +61,9 @@ def test_the_real_update_period_is_measured() -> None:
     sensor = Sensor()
     found = survey([sensor], (), 1.0, clock=lambda: sensor.now, pause=sensor.pause)
     power, heat = found.channels
-    assert power.measured_update_period_seconds == pytest.approx(0.1, abs=POLL_SECONDS)
+    assert power.measured_update_period_seconds == pytest.approx(0.1, abs=0.002)
     assert power.update_period_seconds == 0.1
+    assert power.period_reason is None
     assert heat.measured_update_period_seconds is None
     assert heat.value == 40.0
     assert sensor.heats == 2
@@ -77,12 +78,13 @@ def test_without_time_everything_is_read_once() -> None:
     assert found.absent[0].source == "x"
 
 
-def test_a_value_that_stays_has_no_rhythm() -> None:
-    same = [Reading(channel="c", seconds=float(i), value=1.0) for i in range(100)]
-    assert update_period(same) is None
-    assert update_period([]) is None
-    failed = [Reading(channel="c", seconds=float(i), value=None) for i in range(100)]
-    assert update_period(failed) is None
+def test_a_value_that_stays_has_no_rhythm_and_it_is_said() -> None:
+    sensor = Sensor()
+    sensor.now = 5.0
+    found = survey([sensor], (), 0.3, clock=lambda: sensor.now, pause=sensor.pause)
+    assert found.channels[0].measured_update_period_seconds is None
+    reason = found.channels[0].period_reason or ""
+    assert reason == "a new value every 100 ms is too seldom to be watched for"
 
 
 # --- sources that are slow to ask --------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from profiler import flags, throttling
-from profiler.samples import Iterations
+from profiler.samples import UNKNOWN, Iterations
 from profiler.sensors.base import Channel, Quantity, ThrottleCause
 from profiler.sensors.trace import Floats, Series, Trace
 from profiler.spec import Scenario
@@ -168,7 +169,33 @@ def test_the_clock_is_not_asked_where_the_device_tells() -> None:
     assert found.share == 0.0
 
 
-# Statistics with and without.
+# Tags, and statistics with and without.
+
+
+def test_every_timed_iteration_is_tagged_in_the_raw_data(tmp_path: Path) -> None:
+    made = iterations()
+    made = replace(made, warmup=np.arange(len(made)) < 3)
+    tagged = throttling.with_tags(made, trace(series(COUNTED, Quantity.THROTTLED)))
+    inside = (made.start_ns > 15.1e9) & (made.start_ns < 16.8e9)
+    outside = (made.start_ns < 14.8e9) | (made.start_ns > 17.2e9)
+    assert set(tagged.throttled[inside].tolist()) == {1}
+    assert set(tagged.throttled[outside & ~made.warmup].tolist()) == {0}
+    assert tagged.throttled[:3].tolist() == [UNKNOWN] * 3
+    tagged.save(tmp_path / "x.npz")
+    again = Iterations.load(tmp_path / "x.npz")
+    assert again.throttled.tolist() == tagged.throttled.tolist()
+    assert again.throttled.dtype == np.int8
+
+
+def test_where_nothing_tells_there_is_no_tag_and_no_column(tmp_path: Path) -> None:
+    for nothing in (None, trace(series(READ, Quantity.TEMPERATURE, None))):
+        made = throttling.with_tags(iterations(), nothing)
+        assert set(made.throttled.tolist()) == {UNKNOWN}
+        made.save(tmp_path / "x.npz")
+        with np.load(tmp_path / "x.npz") as data:
+            assert "throttled" not in data
+    empty = throttling.with_tags(Iterations.empty(), trace(series(COUNTED, Quantity.THROTTLED)))
+    assert len(empty) == 0
 
 
 def test_latency_without_the_throttled_iterations() -> None:

@@ -23,7 +23,8 @@ TEXT = """\
 Simulated sensors with a known truth, {rounds} of each kind, each with another phase, start and
 length; each tool's own code reads them on a simulated clock. Error of the joules of the timed part,
 median and worst, and the median of the bound that fleetmark prints beside it; the others print
-none. "refused": the tool raises or says that it has no figure. {versions}.
+none. As before every run, fleetmark listens to each sensor for a second first. "refused": the tool
+raises or says that it has no figure. {versions}.
 
 zeus is spared the race of its counter of wraps, which runs in another process: here it shares the
 clock. A read that fails ends its measurement; a counter that is reset gives it negative joules; of
@@ -103,4 +104,4 @@ def _cell(found: dict[str, Any]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.2g} %" if share < 0.995 else f"{100 * share:.0f} %"

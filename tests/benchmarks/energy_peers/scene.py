@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from profiler.energy.window import Window
+from profiler.sensors.nvml_gpu import NVML
+from profiler.sensors.rates import period_seconds
 from tests.simulated_sensors import Load, SimulatedSensor, polls
 
 MILLI = 1e-3
+# As a run reads.
+HERTZ = 10.0
 
 
 class Refused(Exception):  # noqa: N818 - a tool may say no; that is an answer
@@ -65,5 +69,7 @@ class Scene:
 
     def sampled(self) -> np.ndarray:
         """When our own sampler read, those reads left out that failed."""
-        seconds = polls(self.window.end + 1, jitter=self.late)
+        found = [sensor.channel for sensor in (self.counter, self.power) if sensor is not None]
+        period = period_seconds(NVML, tuple(found), HERTZ)
+        seconds = polls(self.window.end + 1, period, jitter=self.late)
         return seconds[[not self.fails(float(at)) for at in seconds]]

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +19,7 @@ from profiler.energy.summary import summarise_energy
 from profiler.sensors.trace import Trace
 from tests.benchmarks.energy_peers.driver import Powercap, nvml
 from tests.benchmarks.energy_peers.scene import Refused, Scene
-from tests.simulated_sensors import series_of
+from tests.simulated_sensors import listened, series_of
 
 # As codecarbon comes: it reads every 15 s, and power without a counter every second.
 CODECARBON_SECONDS, CODECARBON_POWER_SECONDS = 15.0, 1.0
@@ -48,7 +49,11 @@ def fleetmark(scene: Scene, _directory: Path) -> Estimate:
     """The headline's joules per call, times all calls."""
     sensors = [sensor for sensor in (scene.counter, scene.power) if sensor is not None]
     read = scene.sampled()
-    series = tuple(series_of(scene.load, sensor, read) for sensor in sensors)
+    # As before every run, the sensors are listened to first.
+    series = tuple(
+        replace(series_of(scene.load, each, read), channel=listened(scene.load, each))
+        for each in sensors
+    )
     trace = Trace(series=series, absent=(), report=None)
     found = summarise_energy(trace, Work([scene.window], 1))
     if found.energy is None:
