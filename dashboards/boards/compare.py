@@ -73,8 +73,8 @@ def _matrix() -> table.Panel:
     return (
         style.grid(
             "p50: models × devices",
-            "The best of the chosen runtimes, precisions and variants. The stronger the colour, the "
-            "slower.",
+            "The best of the chosen runtimes, precisions and variants. The stronger the colour, "
+            "the slower.",
         )
         .with_target(style.column("A", f"min by (model, device) ({_p50()})"))
         .unit("s")
