@@ -23,7 +23,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 DATASOURCE = options.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 # Grafana's own names of colours: it shows each in a shade for the theme. A code would be one shade.
-GOOD, WARNING, BAD, NEUTRAL, UNSURE = "green", "orange", "red", "blue", "yellow"
+# Yellow words cannot be read on white.
+GOOD, WARNING, BAD, NEUTRAL, UNSURE = "green", "orange", "red", "blue", "orange"
 # Of words and numbers that are neither good nor bad; and of stretches in which nothing is.
 QUIET, NOTHING = "text", "transparent"
 
@@ -33,6 +34,7 @@ TALL = 9
 LOW = 4
 # Of a column, in pixels: Grafana's own 150 leave room for ten.
 NARROW = 80
+WIDTHS = {"Run": 160, "Model": 180, "Runtime": 110, "Peak memory": 110, "Ended": 115}
 # For lines with long names: their legend needs the room.
 HIGH = 13
 
@@ -257,9 +259,13 @@ def columns(panel: table.Panel, names: dict[str, str], hidden: tuple[str, ...] =
         "renameByName": names,
         "includeByName": {},
     }
-    return panel.transformations(
+    panel = panel.transformations(
         [transformation("merge", {}), transformation("organize", settings)]
     )
+    for name, pixels in WIDTHS.items():
+        if name in names.values():
+            panel = panel.override_by_name(name, properties({"custom.width": pixels}))
+    return panel
 
 
 def bars(title: str, description: str, unit: str, span: int = HALF) -> barchart.Panel:

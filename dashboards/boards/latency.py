@@ -63,10 +63,10 @@ def _results() -> table.Panel:
         panel = panel.with_target(style.column(ref, series.by_configuration(query)))
     names = series.around({
         "Value #A": "p50", "Value #B": "p50 from", "Value #C": "p50 to", "Value #D": "p99",
-        "Value #E": "Items a second", "Value #F": "Peak memory", "Value #G": "Ended",
+        "Value #E": "Items/s", "Value #F": "Peak memory", "Value #G": "Ended",
     })  # fmt: skip
     units = {
-        "p50": "s", "p50 from": "s", "p50 to": "s", "p99": "s", "Items a second": "short",
+        "p50": "s", "p50 from": "s", "p50 to": "s", "p99": "s", "Items/s": "short",
         "Peak memory": "bytes", "Ended": "dateTimeFromNow",
     }  # fmt: skip
     panel = style.columns(panel, names)
