@@ -26,6 +26,8 @@ CONFIGURATION_LEGEND = " · ".join(
 CONFIGURATION_COLUMNS = {
     label: column for label, (_, column) in _TOLD.items() if label in CONFIGURATION
 }
+# Of these, what mostly tells one row from another.
+_FOREMOST = ("model", "device", "runtime", "batch_size")
 # What tells a device's sensors from each other.
 SENSOR = "source"
 # A chart with more lines than this can be read by nobody, and stops the browser.
@@ -59,6 +61,19 @@ DEVICE_INFO = metrics.DEVICE_INFO.name
 SENSOR_SUCCESS = metrics.SENSOR_SUCCESS.name
 SENSOR_READ_DURATION = metrics.SENSOR_READ_DURATION.name
 BUILD_INFO = metrics.BUILD.name
+
+
+def around(figures: dict[str, str]) -> dict[str, str]:
+    """Columns of a table: what mostly tells the rows apart, the figures, and then the rest."""
+    return (
+        {label: CONFIGURATION_COLUMNS[label] for label in _FOREMOST}
+        | figures
+        | {
+            label: column
+            for label, column in CONFIGURATION_COLUMNS.items()
+            if label not in _FOREMOST
+        }
+    )
 
 
 def select(name: str, *matchers: str) -> str:

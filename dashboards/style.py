@@ -23,7 +23,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 DATASOURCE = options.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 # Grafana's own names of colours: it shows each in a shade for the theme. A code would be one shade.
-GOOD, WARNING, BAD, NEUTRAL, UNSURE = "green", "orange", "red", "blue", "yellow"
+# Yellow words cannot be read on white.
+GOOD, WARNING, BAD, NEUTRAL, UNSURE = "green", "orange", "red", "blue", "orange"
 # Of words and numbers that are neither good nor bad; and of stretches in which nothing is.
 QUIET, NOTHING = "text", "transparent"
 
@@ -31,6 +32,14 @@ FULL_WIDTH = 24
 HALF = 12
 TALL = 9
 LOW = 4
+# Of a column, in pixels: Grafana's own 150 leave room for ten.
+NARROW = 80
+WIDTHS = {"Run": 160, "Model": 180, "Runtime": 110, "Peak memory": 110, "Ended": 115}
+# For lines with long names: their legend needs the room.
+HIGH = 13
+
+# Not one of Grafana's own units: it writes what stands behind the colon.
+ITERATIONS = "suffix:it/s"
 
 Mapping = dict[str, tuple[str, str]]
 Properties = dict[str, object]
@@ -92,6 +101,15 @@ def color(mode: model.FieldColorModeId, fixed: str | None = None) -> dashboard.F
     return built if fixed is None else built.fixed_color(fixed)
 
 
+def palette() -> dashboard.FieldColor:
+    """By the order of the lines, so that neighbours differ.
+
+    Colours that go by the name are the same in every chart, but many are alike: on a dark ground
+    most are pale.
+    """
+    return color(model.FieldColorModeId.PALETTE_CLASSIC)
+
+
 def _legend(*calculations: str) -> common.VizLegendOptions:
     # The builder hides the legend unless it is told to show it.
     return (
@@ -134,7 +152,12 @@ def number(title: str, description: str, unit: str = "short", span: int = 4) -> 
 
 
 def chart(
-    title: str, description: str, unit: str, span: int = HALF, *, logarithmic: bool = False
+    title: str,
+    description: str,
+    unit: str,
+    span: int = HALF,
+    *,
+    logarithmic: bool = False,
 ) -> timeseries.Panel:
     """Lines over time."""
     scale = common.ScaleDistributionConfig().type(options.ScaleDistribution.LINEAR)
@@ -145,7 +168,7 @@ def chart(
         .title(title).description(description).datasource(DATASOURCE)
         .unit(unit).span(span).height(TALL)
         .legend(_legend("lastNotNull", "min", "max")).tooltip(_tooltip())
-        .color_scheme(color(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(palette())
         .line_width(2).fill_opacity(0).gradient_mode(options.GraphGradientMode.NONE)
         .line_interpolation(options.LineInterpolation.STEP_AFTER)
         .show_points(options.VisibilityMode.AUTO).point_size(5)
@@ -161,10 +184,11 @@ def limits(panel: timeseries.Panel, *steps: tuple[float | None, str]) -> timeser
 
 
 def dashed(panel: timeseries.Panel, ref: str) -> timeseries.Panel:
-    """A query's lines thin, dashed and out of the legend; of one name, they share a colour."""
+    """A query's lines thin, dashed, grey and out of the legend; the first query's stand out."""
     return panel.override_by_query(
         ref,
         properties({
+            "color": {"mode": "fixed", "fixedColor": QUIET},
             "custom.lineWidth": 1,
             "custom.lineStyle": {"fill": "dash", "dash": [4, 6]},
             "custom.showPoints": "never",
@@ -217,7 +241,7 @@ def grid(title: str, description: str, span: int = FULL_WIDTH) -> table.Panel:
         .title(title).description(description).datasource(DATASOURCE)
         .span(span).height(TALL)
         .unit("short").filterable(True).show_header(True)
-        .cell_height(options.TableCellHeight.SM)
+        .cell_height(options.TableCellHeight.SM).min_width(NARROW)
         .color_scheme(color(model.FieldColorModeId.THRESHOLDS))
         .thresholds(thresholds((None, QUIET)))
         .no_value("–")
@@ -225,16 +249,23 @@ def grid(title: str, description: str, span: int = FULL_WIDTH) -> table.Panel:
 
 
 def columns(panel: table.Panel, names: dict[str, str], hidden: tuple[str, ...] = ()) -> table.Panel:
-    """Merge the queries of a table by their labels; name the columns, in this order."""
+    """Merge the queries of a table by their labels; name the columns, in this order.
+
+    What one looks for comes first: a table of many columns is wider than a screen.
+    """
     settings: dict[str, object] = {
         "excludeByName": dict.fromkeys(("Time", *hidden), True),
         "indexByName": {name: index for index, name in enumerate(names)},
         "renameByName": names,
         "includeByName": {},
     }
-    return panel.transformations(
+    panel = panel.transformations(
         [transformation("merge", {}), transformation("organize", settings)]
     )
+    for name, pixels in WIDTHS.items():
+        if name in names.values():
+            panel = panel.override_by_name(name, properties({"custom.width": pixels}))
+    return panel
 
 
 def bars(title: str, description: str, unit: str, span: int = HALF) -> barchart.Panel:
@@ -245,7 +276,7 @@ def bars(title: str, description: str, unit: str, span: int = HALF) -> barchart.
         .unit(unit).span(span).height(TALL)
         .orientation(options.VizOrientation.HORIZONTAL)
         .show_value(options.VisibilityMode.AUTO).bar_width(0.9).group_width(0.75).fill_opacity(80)
-        .color_scheme(color(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(palette())
         .thresholds(thresholds((None, GOOD)))
         .legend(_legend()).tooltip(_tooltip())
         .transformations([matrix()])
@@ -279,7 +310,7 @@ def scatter(title: str, description: str, span: int = HALF) -> xychart.Panel:
         xychart.Panel()
         .title(title).description(description).datasource(DATASOURCE)
         .unit("short").span(span).height(TALL)
-        .color_scheme(color(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+        .color_scheme(palette())
         .thresholds(thresholds((None, GOOD)))
         .point_size(xychart.XychartFieldConfigPointSize().fixed(9))
         .legend(_legend()).tooltip(_tooltip())

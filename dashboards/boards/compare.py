@@ -73,7 +73,8 @@ def _matrix() -> table.Panel:
     return (
         style.grid(
             "p50: models × devices",
-            "The best of the chosen runtimes, precisions and variants. The darker, the slower.",
+            "The best of the chosen runtimes, precisions and variants. The stronger the colour, "
+            "the slower.",
         )
         .with_target(style.column("A", f"min by (model, device) ({_p50()})"))
         .unit("s")
@@ -188,9 +189,9 @@ def _baseline() -> table.Panel:
         .with_target(style.column("C", bound("low")))
         .with_target(style.column("D", bound("high")))
     )
-    names = series.CONFIGURATION_COLUMNS | {
-        "Value #A": "Ratio", "Value #C": "from", "Value #D": "to", "verdict": "Verdict",
-    }  # fmt: skip
+    names = series.around({
+        "verdict": "Verdict", "Value #A": "Ratio", "Value #C": "from", "Value #D": "to",
+    })  # fmt: skip
     decimals = style.properties({"decimals": 3})
     return (
         style.columns(panel, names, hidden=("Value #B",))

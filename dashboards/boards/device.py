@@ -104,16 +104,11 @@ def _broken() -> stat.Panel:
 
 def _busy() -> statetimeline.Panel:
     busy = f"max by (device) ({select(series.AGENT_BUSY, *DEVICE)})"
-    return (
-        style.states(
-            "When a run was on the device",
-            "Blue while a run is on the device. The purple marks in the charts are the ends of "
-            "runs.",
-            {"0": ("idle", NOTHING), "1": ("measuring", NEUTRAL)},
-        )
-        .with_target(style.line("A", busy, "{{device}}"))
-        .height(6)
-    )
+    return style.states(
+        "When a run was on the device",
+        "Blue while a run is on the device. The purple marks in the charts are the ends of runs.",
+        {"0": ("idle", NOTHING), "1": ("measuring", NEUTRAL)},
+    ).with_target(style.line("A", busy, "{{device}}"))
 
 
 def _iterations() -> timeseries.Panel:
@@ -122,7 +117,7 @@ def _iterations() -> timeseries.Panel:
         style.chart(
             "Iterations a second",
             "Timed iterations of the run that is measured, by model and runtime.",
-            "iterps",
+            style.ITERATIONS,
         )
         .with_target(
             style.line(
@@ -131,7 +126,7 @@ def _iterations() -> timeseries.Panel:
                 "{{model}} · {{runtime}}",
             )
         )
-        .height(6)
+        .axis_soft_min(0)
     )
 
 

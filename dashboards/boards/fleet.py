@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard, DynamicConfigValu
 
 from dashboards import frame, series, style
 from dashboards.series import chosen, select
-from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, QUIET, WARNING
+from dashboards.style import BAD, GOOD, NEUTRAL, NOTHING, QUIET, UNSURE, WARNING
 
 DEVICES = chosen("device")
 # A device is missed after 30 s of silence (`fleetmark coordinator --lease`).
@@ -160,12 +160,16 @@ def _busy() -> statetimeline.Panel:
 def _iterations() -> timeseries.Panel:
     counted = select(f"{series.INFERENCE_LATENCY}_count", *chosen("device", "model", "runtime"))
     rate = f"sum by (device, model, runtime) (rate({counted}[$__rate_interval]))"
-    return style.chart(
-        "What is running",
-        "Timed iterations a second, while a run is measured: which model, in which runtime, on "
-        "which device. Nothing is shown while nothing is measured.",
-        "iterps",
-    ).with_target(style.line("A", rate, "{{model}} · {{runtime}} · {{device}}"))
+    return (
+        style.chart(
+            "What is running",
+            "Timed iterations a second, while a run is measured: which model, in which runtime, on "
+            "which device. Nothing is shown while nothing is measured.",
+            style.ITERATIONS,
+        )
+        .with_target(style.line("A", rate, "{{model}} · {{runtime}} · {{device}}"))
+        .axis_soft_min(0)
+    )
 
 
 # --- work --------------------------------------------------------------------------------------
@@ -173,12 +177,16 @@ def _iterations() -> timeseries.Panel:
 
 def _queue() -> timeseries.Panel:
     depth = select(series.QUEUE_DEPTH, *DEVICES)
-    return style.chart(
-        "Runs waiting, by device",
-        f"The {series.MOST_LINES} longest queues. A queue that never moves: is the device there, "
-        "is a run on it that does not end?",
-        "short",
-    ).with_target(style.line("A", series.highest(depth, depth), "{{device}}"))
+    return (
+        style.chart(
+            "Runs waiting, by device",
+            f"The {series.MOST_LINES} longest queues. A queue that never moves: is the device "
+            "there, is a run on it that does not end?",
+            "short",
+        )
+        .with_target(style.line("A", series.highest(depth, depth), "{{device}}"))
+        .axis_soft_min(0)
+    )
 
 
 def _jobs() -> timeseries.Panel:
@@ -188,7 +196,9 @@ def _jobs() -> timeseries.Panel:
             style.line("A", select(series.JOBS, 'state=~"queued|running"'), "{{state}}")
         )
         .stacking(StackingConfig().mode(options.StackingMode.NORMAL))
-        .fill_opacity(25)
+        .fill_opacity(25).axis_soft_min(0)
+        .override_by_name("queued", _fixed(UNSURE))
+        .override_by_name("running", _fixed(NEUTRAL))
     )  # fmt: skip
 
 
@@ -202,6 +212,7 @@ def _ends() -> timeseries.Panel:
         .with_target(
             style.line("A", series.ended("1h", "status", *chosen("device", "model")), "{{status}}")
         )
+        .axis_soft_min(0)
         .override_by_name("succeeded", _fixed(GOOD))
         .override_by_name("failed", _fixed(BAD))
         .override_by_name("cancelled", _fixed(WARNING))

@@ -61,12 +61,12 @@ def _results() -> table.Panel:
     )
     for ref, query in queries.items():
         panel = panel.with_target(style.column(ref, series.by_configuration(query)))
-    names = series.CONFIGURATION_COLUMNS | {
+    names = series.around({
         "Value #A": "p50", "Value #B": "p50 from", "Value #C": "p50 to", "Value #D": "p99",
-        "Value #E": "Items a second", "Value #F": "Peak memory", "Value #G": "Ended",
-    }  # fmt: skip
+        "Value #E": "Items/s", "Value #F": "Peak memory", "Value #G": "Ended",
+    })  # fmt: skip
     units = {
-        "p50": "s", "p50 from": "s", "p50 to": "s", "p99": "s", "Items a second": "short",
+        "p50": "s", "p50 from": "s", "p50 to": "s", "p99": "s", "Items/s": "short",
         "Peak memory": "bytes", "Ended": "dateTimeFromNow",
     }  # fmt: skip
     panel = style.columns(panel, names)
@@ -82,7 +82,7 @@ def _runs() -> table.Panel:
     panel = style.grid(
         "Runs", "The latest runs. An id leads to the run's page at the coordinator."
     ).with_target(style.column("A", series.by_configuration(info, "run_id", "status")))
-    names = {"run_id": "Run", "status": "Status"} | series.CONFIGURATION_COLUMNS
+    names = {"run_id": "Run"} | series.around({"status": "Status"})
     address = f"{frame.RUN_PAGE}${{__value.text}}"
     return style.columns(panel, names, hidden=("Value", "Value #A")).override_by_name(
         "Run", style.properties({"links": [style.link("The run's page", address, new_tab=True)]})
@@ -97,6 +97,7 @@ def _p50() -> timeseries.Panel:
         "p50 with its 95 % interval",
         f"{LATENCY_HELP} Dashed: the interval that the median lies in with 95 %.",
         "s",
+        style.FULL_WIDTH,
         logarithmic=True,
     ).with_target(
         style.line("A", series.highest(latency("p50"), latency("p50")), CONFIGURATION_LEGEND)
@@ -104,12 +105,15 @@ def _p50() -> timeseries.Panel:
     for ref, stat in (("B", "ci_low"), ("C", "ci_high")):
         bound = series.highest(latency(stat), latency("p50"), "ignoring (stat)")
         panel = style.dashed(panel.with_target(style.line(ref, bound, CONFIGURATION_LEGEND)), ref)
-    return panel
+    return panel.height(style.HIGH)
 
 
 def _p99() -> timeseries.Panel:
     return style.chart(
-        "p99", f"{LATENCY_HELP} Absent where a run had too few iterations.", "s", logarithmic=True
+        "p99",
+        f"{LATENCY_HELP} Absent where a run had too few iterations.",
+        "s",
+        logarithmic=True,
     ).with_target(
         style.line("A", series.highest(latency("p99"), latency("p99")), CONFIGURATION_LEGEND)
     )
@@ -118,7 +122,10 @@ def _p99() -> timeseries.Panel:
 def _throughput() -> timeseries.Panel:
     items = select(series.RUN_THROUGHPUT, *CHOSEN)
     return style.chart(
-        "Throughput", "Items a second in the latest successful run.", "short", logarithmic=True
+        "Throughput",
+        "Items a second in the latest successful run.",
+        "short",
+        logarithmic=True,
     ).with_target(style.line("A", series.highest(items, items), CONFIGURATION_LEGEND))
 
 
@@ -131,6 +138,7 @@ def _chosen_run() -> timeseries.Panel:
         "All statistics of the configuration of the run that is chosen above (Run), before and "
         "after it.",
         "s",
+        style.FULL_WIDTH,
         logarithmic=True,
     )
     statistics = select(series.RUN_LATENCY, 'stat!="mean"')

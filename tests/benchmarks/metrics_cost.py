@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import numpy as np
@@ -16,7 +16,10 @@ from agents.exposition import OPENMETRICS, expose
 from profiler import units
 from profiler.comparing.results import compare_results
 from profiler.latency_buckets import count
+from profiler.sensors.base import Source
 from profiler.sensors.discover import open_sources
+from profiler.sensors.newest import NewestFile, NewestWriter
+from profiler.sensors.source_reader import SourceReader
 from profiler.timing import Stamps
 from tests.agents.test_baselines import NOISE, measured
 from tests.agents.test_cardinality import DEVICES, MODELS, large_fleet
@@ -41,7 +44,7 @@ def run(context: Context) -> Section:
         share = _share_of_a_core(watch, seconds)
     names = ", ".join(source.name for source in sources)
     with context.turn():
-        rows = _rows(watch, rounds)
+        rows = _rows(watch, sources, rounds)
     for source in sources:
         source.close()
     text = (
@@ -82,7 +85,7 @@ def _share_of_a_core(watch: SensorWatch, seconds: float) -> float:
     return used / passed
 
 
-def _rows(watch: SensorWatch, rounds: int) -> dict[str, list[float]]:
+def _rows(watch: SensorWatch, sources: Sequence[Source], rounds: int) -> dict[str, list[float]]:
     telemetry = Telemetry(AgentState(), VERSIONS, make_inventory(), watch)
     device = registry_of(AgentCollector(telemetry.snapshot))
     now = large_fleet()
@@ -93,6 +96,7 @@ def _rows(watch: SensorWatch, rounds: int) -> dict[str, list[float]]:
     samples = tuple(_iterations(p50) for p50 in (0.010, 0.0102))
     work: dict[str, Callable[[], object]] = {
         "a round of readings": watch.read,
+        "what a run's sampler tells others, once a second": _telling(sources),
         "a scrape of an agent": lambda: expose(device, None),
         "a scrape of the large fleet": lambda: expose(fleet, None),
         "a scrape of the large fleet, OpenMetrics": lambda: expose(fleet, OPENMETRICS),
@@ -110,6 +114,19 @@ def _rows(watch: SensorWatch, rounds: int) -> dict[str, list[float]]:
         found[what] = [_cpu_seconds(call) for _ in range(rounds)]
         say(f"{NAME}: {units.seconds(median(found[what]))}")
     return found
+
+
+def _telling(sources: Sequence[Source]) -> Callable[[], None]:
+    """By the sampler, with the readings that it has."""
+    file = NewestFile()
+    assert file.path is not None
+    writer = NewestWriter.open(file.path)
+    assert writer is not None
+    readers = [SourceReader(source, 10.0) for source in sources]
+    for reader in readers:
+        reader.tick()
+    # The file is there for as long as somebody holds it.
+    return lambda: writer.write(readers) if file.path else None
 
 
 def _stamps(iterations: int) -> Stamps:

@@ -216,6 +216,34 @@ def test_every_label_of_a_configuration_is_told() -> None:
         assert label in series.CONFIGURATION_COLUMNS
 
 
+def test_what_one_looks_for_in_a_table_comes_before_what_is_mostly_the_same() -> None:
+    """Ten columns fit on a screen, and a configuration alone has ten."""
+    seen = set()
+    for board in BOARDS.values():
+        for panel in panels(board):
+            for step in panel.get("transformations", ()):
+                order = step["options"].get("indexByName", {})
+                if "scenario" in order:
+                    seen.add(panel["title"])
+                    figures = [at for name, at in order.items() if name.startswith("Value #")]
+                    assert max(figures, default=0) < order["precision"]
+                    assert order["model"] <= 1
+    assert seen == {
+        "Latest result of every model on every device", "Runs",
+        "Latest runs against their baselines",
+    }  # fmt: skip
+
+
+def test_counts_begin_at_zero() -> None:
+    """Where they do not, a queue of three looks like an empty one."""
+    seen = 0
+    for panel in panels(BOARDS[frame.FLEET]):
+        if panel["type"] == "timeseries":
+            assert panel["fieldConfig"]["defaults"]["custom"]["axisSoftMin"] == 0, panel["title"]
+            seen += 1
+    assert seen == 4
+
+
 def test_no_chart_has_more_lines_than_can_be_read() -> None:
     """Where there is one for each configuration, or each model and device, they are limited."""
     seen = set()
