@@ -184,9 +184,12 @@ class Iterations(_Table):
         return [seconds[repetition == index] for index in np.unique(repetition)]
 
     def timed_windows(self) -> list[tuple[float, float]]:
-        """(start, end) of each repetition's timed part, in seconds of ``perf_counter``."""
+        """(start, end) of each repetition's timed part, in seconds of ``perf_counter``.
+
+        One whose iterations were not timed singly, as in the scenario ``offline``, has none.
+        """
         windows = []
-        for index in np.unique(self.repetition):
+        for index in np.unique(self.repetition[~self.warmup]):
             mine = (self.repetition == index) & ~self.warmup
             end = self.start_ns[mine][-1] + self.latency_ns[mine][-1]
             windows.append((float(self.start_ns[mine][0]) / 1e9, float(end) / 1e9))

@@ -43,6 +43,16 @@ def test_the_timed_window_of_each_repetition() -> None:
     assert windows == [pytest.approx((190e-9, 365e-9)), pytest.approx((1000e-9, 1200e-9))]
 
 
+def test_a_repetition_whose_calls_were_not_timed_singly_has_no_window() -> None:
+    """As in ``offline``: its warm-up alone is there."""
+    warmup = [(0, 5), (5, 9)]
+    assert Iterations.from_stamps(0, warmup, []).timed_windows() == []
+    both = Iterations.concatenate(
+        [Iterations.from_stamps(0, warmup, []), Iterations.from_stamps(1, warmup, [(10, 30)])]
+    )
+    assert both.timed_windows() == [pytest.approx((1e-8, 3e-8))]
+
+
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "iterations.npz"
     before = example()
