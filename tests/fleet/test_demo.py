@@ -78,7 +78,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path: Path, moment: str) -> None:
     assert processes_of(tmp_path) != []
     demo.send_signal(signal.SIGINT)
     # A KeyboardInterrupt inside exec() of a string, as importing a dataclass does it, makes CPython
-    # end by the signal itself, whoever caught it: _Py_UnhandledKeyboardInterrupt in its pythonrun.c.
+    # end by the signal itself, whoever caught it (_Py_UnhandledKeyboardInterrupt in pythonrun.c).
     assert demo.wait(60) in {130, -signal.SIGINT}, log.read_text()
     assert "Traceback" not in log.read_text()
     assert processes_of(tmp_path) == []
