@@ -24,7 +24,7 @@ from agents.messages import (
 )
 from agents.parquet import read_iterations, require_pyarrow
 from agents.verdicts import Standing, StandingList, VerdictDetail
-from agents.views import DevicePage, Overview
+from agents.views import DevicePage, MeasuredModelList, Overview
 from profiler.base import Frozen
 from profiler.errors import FleetmarkError, InputError
 from profiler.result import RunResult
@@ -185,6 +185,14 @@ class Client:
 
     def remove_device(self, name: str) -> None:
         self._send("DELETE", f"/api/v1/devices/{_segment(name)}")
+
+    # --- models that were measured ------------------------------------------------------------
+
+    def measured_models(self) -> MeasuredModelList:
+        return self._call("GET", "/api/v1/models", MeasuredModelList)
+
+    def remove_model(self, model: str) -> None:
+        self._send("DELETE", "/api/v1/models", params={"name": model})
 
     # --- models and jobs ---------------------------------------------------------------------
 

@@ -275,3 +275,22 @@ class Names(Frozen):
 
     models: tuple[str, ...]
     devices: tuple[str, ...]
+
+
+class MeasuredModel(Frozen):
+    """A model that there are results of.
+
+    Attributes:
+        devices: that measured it.
+        results: of any outcome.
+        last_result_at: when the newest came, by the coordinator's clock.
+    """
+
+    model: str
+    devices: int
+    results: int
+    last_result_at: datetime
+
+
+class MeasuredModelList(Frozen):
+    models: tuple[MeasuredModel, ...]

@@ -39,7 +39,8 @@ device. Both want `Authorization: Bearer TOKEN` with the content of the coordina
 on Prometheus: where it is down, runs, verdicts and the page go on.
 
 - Units are SI base units. A value that could not be measured has no series; it is never 0.
-- A series ends with the scrape after its device was removed. No sample has a timestamp of its own.
+- A series ends with the scrape after its device was removed (`fleetmark devices remove`), or its
+  model (`fleetmark models remove`). No sample has a timestamp of its own.
 - Times are by the coordinator's clock: a device whose clock is wrong is not taken for lost.
 - A scraper whose `Accept` asks for OpenMetrics gets it, with exemplars: counts of runs and buckets
   name a `run_id`. Others get plain text without them. Prometheus asks for it by itself, and keeps

@@ -16,6 +16,7 @@ from agents.cli import (
     doctor,
     fleet,
     local,
+    models,
     overhead,
     sensors,
     serve,
@@ -49,6 +50,7 @@ app.command()(serve.agent)
 app.command()(serve.link)
 app.add_typer(fleet.devices_app, name="devices")
 app.command()(fleet.submit)
+app.add_typer(models.models_app, name="models")
 app.command()(fleet.jobs)
 app.command()(fleet.runs)
 app.command()(fleet.watch)

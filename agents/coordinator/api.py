@@ -39,6 +39,7 @@ from agents.messages import (
     Registration,
     RunList,
 )
+from agents.views import MeasuredModelList
 from profiler.base import Frozen
 from profiler.device.environment import fleetmark_version
 from profiler.errors import InputError
@@ -102,6 +103,7 @@ def create_app(coordinator: Coordinator, tokens: Tokens, meta: Meta) -> FastAPI:
     _add_headers(app)
     _add_public(app)
     _add_devices(app, coordinator)
+    _add_measured_models(app, coordinator)
     _add_jobs(app, coordinator)
     # Before the raw tables, whose route takes any name behind a run's id.
     add_baselines(app, coordinator, needs())
@@ -258,6 +260,19 @@ def _add_devices(app: FastAPI, coordinator: Coordinator) -> None:
     @app.delete("/api/v1/devices/{name}", status_code=204, dependencies=[needs()])
     def _remove(name: str) -> None:
         coordinator.remove_device(name)
+
+
+def _add_measured_models(app: FastAPI, coordinator: Coordinator) -> None:
+    @app.get("/api/v1/models", dependencies=[needs()])
+    def _models() -> MeasuredModelList:
+        """Models that there are results of, the one that was measured last first."""
+        return coordinator.measured_models()
+
+    # By query and not by path: a model's name may have a slash.
+    @app.delete("/api/v1/models", status_code=204, dependencies=[needs()])
+    def _remove_model(name: Annotated[str, Query(min_length=1, max_length=200)]) -> None:
+        """Its results stay; no metric, standing or board has it until it is measured again."""
+        coordinator.remove_model(name)
 
 
 def _add_jobs(app: FastAPI, coordinator: Coordinator) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, Select, func, select
 
 from agents.coordinator import schema
 from agents.coordinator.database import reading
+from agents.coordinator.measured_models import is_here
 from agents.coordinator.rows import known
 from agents.exporter import RunFigures, figures_of
 from profiler.result import RunResult, RunStatus
@@ -23,13 +24,14 @@ _AT_ONCE = 500
 
 
 def newest_successes() -> Select[Any]:
-    """``seq`` of the newest success of every series of every device that is still here."""
+    """``seq`` of the newest success of every series whose device and model are still here."""
     r = schema.results.c
     return (
         select(func.max(r.seq))
         .join(schema.devices, schema.devices.c.id == r.device_id)
         .where(r.status == RunStatus.SUCCEEDED.value)
         .where(schema.devices.c.removed.is_(False))
+        .where(is_here(r.model, r.seq))
         .group_by(r.device_id, r.model, r.series)
     )
 
@@ -55,7 +57,14 @@ class Figures:
             with reading(self._engine) as db:
                 latest = sorted(db.execute(newest_successes()).scalars())
                 recent = (
-                    db.execute(select(r.seq).order_by(r.seq.desc()).limit(count)).scalars().all()
+                    db.execute(
+                        select(r.seq)
+                        .where(is_here(r.model, r.seq))
+                        .order_by(r.seq.desc())
+                        .limit(count)
+                    )
+                    .scalars()
+                    .all()
                 )
             self._keep({*latest, *recent})
             return (

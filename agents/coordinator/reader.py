@@ -8,6 +8,7 @@ from sqlalchemy import Engine, Select, func, select
 
 from agents.coordinator import schema
 from agents.coordinator.database import reading
+from agents.coordinator.measured_models import is_here
 from agents.coordinator.queue import ACTIVE
 from agents.coordinator.rows import (
     RunCount,
@@ -140,6 +141,7 @@ class Reader:
         r = schema.results.c
         counted = (
             select(func.count().label("n"), func.max(r.seq).label("last"))
+            .where(is_here(r.model, r.seq))
             .group_by(r.device, r.model, r.status)
             .subquery()
         )

@@ -117,6 +117,16 @@ summaries = Table(
     Index("summaries_by_series", "model", "device", "status", "series", "seq"),
 )
 
+# Models that a user is done with. Their results stay, and are the latest of nothing up to here.
+removed_models = Table(
+    "removed_models",
+    metadata,
+    Column("model", String(200), primary_key=True),
+    # The last result at that time.
+    Column("after_seq", Integer, nullable=False),
+    Column("removed_at", DateTime(timezone=True), nullable=False),
+)
+
 # Runs that a user chose to compare a series with, instead of the run before.
 baselines = Table(
     "baselines",

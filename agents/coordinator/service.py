@@ -39,7 +39,7 @@ from agents.messages import (
     Versions,
 )
 from agents.verdicts import History, Standing, StandingList, VerdictDetail
-from agents.views import Preview
+from agents.views import MeasuredModelList, Preview
 from profiler.base import Frozen
 from profiler.errors import InputError
 from profiler.fit import refuse_inputs
@@ -198,6 +198,14 @@ class Coordinator:
         self._presence.forget(device_id)
         self._soon(self._unfollow, [device_id])
         self._fleet.forget(device_id)
+
+    # --- models that were measured ------------------------------------------------------------
+
+    def measured_models(self) -> MeasuredModelList:
+        return MeasuredModelList(models=self._store.models.all())
+
+    def remove_model(self, model: str) -> None:
+        self._store.models.remove(model)
 
     # --- jobs --------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from agents.coordinator.baselines import Baselines
 from agents.coordinator.database import writing
 from agents.coordinator.figures import Figures
 from agents.coordinator.listings import Listings
+from agents.coordinator.measured_models import MeasuredModels
 from agents.coordinator.queue import (
     ACTIVE,
     MOST_RUNS_TOGETHER,
@@ -65,6 +66,7 @@ class Store(Registry, Reader):
         self.listings = Listings(engine)
         self.baselines = Baselines(engine, now)
         self.figures = Figures(engine)
+        self.models = MeasuredModels(engine, now)
 
     def add_job(
         self, request: JobRequest, plan: Sequence[tuple[DeviceRecord, RunSpec]]

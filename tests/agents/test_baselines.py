@@ -345,6 +345,7 @@ def test_a_store_of_the_first_version_is_taken_up(engine: Engine, tmp_path: Path
         schema.baselines.drop(db)
         schema.verdicts.drop(db)
         schema.summaries.drop(db)
+        schema.removed_models.drop(db)
         db.exec_driver_sql("DROP INDEX runs_by_state")
         db.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
     migrate(engine)

@@ -28,6 +28,7 @@ from agents.messages import (
     RunList,
     RunState,
 )
+from agents.views import MeasuredModel, MeasuredModelList
 from profiler.events import Phase
 from profiler.result import FailureKind, RunError
 from tests.builders import (
@@ -43,7 +44,8 @@ from tests.builders import (
 
 COMMANDS = (
     "coordinator", "agent", "link", "submit", "jobs", "runs", "watch", "cancel", "run", "sensors",
-    "runtimes", "doctor", "demo", "devices", "devices remove", "compare", "overhead",
+    "runtimes", "doctor", "demo", "devices", "devices remove", "models", "models remove",
+    "compare", "overhead",
     "baseline", "baseline set", "baseline show", "baseline clear",
     "dashboards", "dashboards push", "dashboards export",
 )  # fmt: skip
@@ -216,11 +218,27 @@ def test_an_empty_fleet_says_what_to_do(
     coordinator.answers["GET", "/api/v1/devices"] = ['{"devices": []}']
     coordinator.answers["GET", "/api/v1/jobs"] = ['{"jobs": []}']
     coordinator.answers["GET", "/api/v1/runs"] = ['{"runs": [], "pending": []}']
-    for command in ("devices", "jobs", "runs"):
+    coordinator.answers["GET", "/api/v1/models"] = ['{"models": []}']
+    for command in ("devices", "jobs", "runs", "models"):
         assert run([command]) == 0
         out, err = capsys.readouterr()
         assert out == ""
         assert "fleetmark" in err
+
+
+def test_models_are_listed_and_let_go(
+    coordinator: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = MeasuredModel(model="a/net", devices=2, results=7, last_result_at=NOW)
+    found = MeasuredModelList(models=(line,))
+    coordinator.answers["GET", "/api/v1/models"] = [found.model_dump_json()]
+    assert run(["models"]) == 0
+    assert re.search(r"a/net +│ 2 +│ 7 ", capsys.readouterr().out)
+    assert run(["models", "--json"]) == 0
+    assert MeasuredModelList.model_validate_json(capsys.readouterr().out) == found
+    coordinator.answers["DELETE", "/api/v1/models"] = [""]
+    assert run(["models", "remove", "a/net"]) == 0
+    assert "its results stay" in capsys.readouterr().err
 
 
 def test_jobs_are_listed(coordinator: Fake, capsys: pytest.CaptureFixture[str]) -> None:
