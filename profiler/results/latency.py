@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 from pydantic import Field
 
-from profiler.base import Frozen
+from profiler.base import Frozen, StrEnum
 
 
 class Interval(Frozen):
@@ -58,7 +56,7 @@ class Latency(Frozen):
     p999_reason: str | None = None
 
 
-class Experience(str, Enum):
+class Experience(StrEnum):
     """Whose runs tell how much runs vary."""
 
     CONFIGURATION = "configuration"
