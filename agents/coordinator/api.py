@@ -182,7 +182,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(NotFoundError)
     async def _missing(_: Request, error: NotFoundError) -> JSONResponse:
-        return _answer(404, Problem(problem=str(error), remedy="Check the id"))
+        return _answer(404, Problem(problem=str(error), remedy="Check the name or the id"))
 
     @app.exception_handler(GoneError)
     async def _gone(_: Request, error: GoneError) -> JSONResponse:
