@@ -7,9 +7,9 @@ Schema history
    ``preflight``, ``tuning``, ``latency_device``, ``overhead``, ``order_seed``, and a field for each
    scenario. What version 1 has is unchanged, so its results are still read. Optional, since then:
    ``device_settled_after_seconds`` and ``settled_latency`` of ``sustained``; sampler by source;
-   ``over_runs``; ``throttling``, ``latency_unthrottled``; in ``energy`` items, an interval, idle
-   power and
-   net joules, how the sensor's period is known; more kinds of ``memory``.
+   ``over_runs``, ``at_usual_speed``; ``throttling``, ``latency_unthrottled``; in ``energy`` items,
+   an interval, idle power and net joules, how the sensor's period is known; more kinds of
+   ``memory``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from profiler.results.energy import (
     PeriodBasis,
     Provenance,
 )
-from profiler.results.latency import Experience, Interval, Latency, OverRuns
+from profiler.results.latency import AtUsualSpeed, Experience, Interval, Latency, OverRuns
 from profiler.results.memory import Memory
 from profiler.results.model import InputInfo, ModelInfo
 from profiler.results.outcome import FailureKind, Flag, RunError, RunStatus
@@ -57,6 +57,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "AbsentSource",
     "AcceleratorProcess",
+    "AtUsualSpeed",
     "Contention",
     "Energy",
     "EnergyFigure",
@@ -149,6 +150,8 @@ class RunResult(Frozen):
     latency_device_reason: str | None = None
     over_runs: OverRuns | None = None
     over_runs_reason: str | None = None
+    at_usual_speed: AtUsualSpeed | None = None
+    at_usual_speed_reason: str | None = None
     latency_undisturbed: Latency | None = None
     latency_undisturbed_reason: str | None = None
     latency_unthrottled: Latency | None = None

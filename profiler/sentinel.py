@@ -3,13 +3,14 @@
 Where a machine's own speed wanders (a shared cache, a hypervisor, a laptop's clock), a latency in
 seconds is not reproducible, but its ratio to fixed work done at the same moment can be. What slows
 a network on such a machine is mostly its weights' way from a cache or a memory that others use too,
-so the work is a network's: 128 layers of 128 × 128 weights (8.4 MB) on 16 positions, in NumPy, with
+so the work is a network's: 512 layers of 64 × 64 weights (8.4 MB) on 49 positions, in NumPy, with
 no engine of ours or a user's in it. Its products are just small enough for OpenBLAS not to use
 threads (m·n·k ≤ 262,144: SMP_THRESHOLD_MIN × GEMM_MULTITHREAD_THRESHOLD in its interface/gemm.c),
 so that it leaves no pool spinning behind.
 
-A convolution that stays in the second-level cache (``convolution-1``, until 0.1) followed models
-badly: see docs/measurement.md.
+What did worse, measured beside models (docs/measurement.md): a convolution that stays in the
+second-level cache (``convolution-1``), layers with less to compute for each weight (``layers-1``:
+128 × 128 on 16 positions), larger ones, sweeps over memory, page faults, a loop of the interpreter.
 
 The work must never change under one name: ``kind`` carries a version and what it was computed with.
 """
@@ -26,17 +27,19 @@ import numpy as np
 from profiler.timing import Clock
 
 # <work>-<version of the work>
-NAME = "layers-1"
+NAME = "layers-2"
 
-LAYERS, WIDTH, POSITIONS = 128, 128, 16
+LAYERS, WIDTH, POSITIONS = 512, 64, 49
 # Timed at most for this share of the time between blocks, whatever a slice takes on the device.
 SHARE = 0.02
-# Slices before and after a repetition's timed part.
+# Slices before and after a repetition's timed part; on a slow device fewer, down to a single one,
+# which then lasts for as long as several elsewhere.
 EDGE_SLICES = 7
+EDGE_NS = 40_000_000
 # In one pause between blocks, where the share allows it: the median of a few jitters less than one.
 MOST_BETWEEN = 5
-# The first calls fault pages in and settle the BLAS.
-LEAD_IN_SLICES = 3
+# The first calls fault pages in and settle the BLAS; as many as an edge lasts, and two at least.
+LEAD_IN_SLICES, LEAST_LEAD_IN = 4, 2
 
 
 class Work(Protocol):
@@ -49,7 +52,7 @@ class Work(Protocol):
 
 
 class LayersWork:
-    """67 million floating-point operations on 8.4 MB; about 1.2 ms on a server's core."""
+    """205 million floating-point operations on 8.4 MB; about 3.5 ms on a server's core."""
 
     kind = f"{NAME}/numpy-{np.__version__}"
 
@@ -89,9 +92,13 @@ class Sentinel:
         self.slices: Slices = []
         self._work = work
         self._clock = clock
-        for _ in range(LEAD_IN_SLICES):
-            self._time()
-        self._every_ns = max(1, self._time()) / SHARE
+        last = 1
+        for number in range(LEAD_IN_SLICES):
+            if number >= LEAST_LEAD_IN and number * last >= EDGE_NS:
+                break
+            last = max(1, self._time())
+        self._every_ns = last / SHARE
+        self._at_edge = max(1, min(EDGE_SLICES, EDGE_NS // last))
 
     def _time(self) -> int:
         start = self._clock()
@@ -102,7 +109,7 @@ class Sentinel:
 
     def edge(self) -> float:
         """Time the slices of an edge of the timed part; their median in seconds."""
-        return median(self._pause(EDGE_SLICES)) / 1e9
+        return median(self._pause(self._at_edge)) / 1e9
 
     def between(self) -> None:
         """Time as many slices as the time since the last one allows; a few at most."""

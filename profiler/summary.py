@@ -8,9 +8,9 @@ from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
-from profiler import disturbance, flags, over_runs, relative, stats, throttling
+from profiler import disturbance, flags, relative, stats, throttling
+from profiler.among_others import among_others
 from profiler.commands import Summarise
-from profiler.device import run_history
 from profiler.device.environment import read_environment
 from profiler.device.flags import preflight_flags
 from profiler.device.preflight import read_preflight
@@ -75,7 +75,7 @@ def summarise(command: Summarise, runtime_version: str) -> RunResult:
     }
     result = _result(command, runtime_version, found, seen)
     update = {"flags": raised, "phases_seconds": phases}
-    return _among_others(result.model_copy(update=update), request.cache_dir)
+    return among_others(result.model_copy(update=update), request.cache_dir)
 
 
 class _Seen(NamedTuple):
@@ -181,35 +181,6 @@ def _result(command: Summarise, runtime_version: str, found: Figures, seen: _See
         sampler=seen.trace.report if seen.trace else None,
         clock_overhead_seconds=max(report.clock_overhead_seconds for report in reports),
         environment=read_environment(),
-    )
-
-
-def _among_others(result: RunResult, cache_dir: Path) -> RunResult:
-    """The result with what earlier runs here tell of it; it is one of them from now on."""
-    middle = result.latency.p50 if result.latency else None
-    if result.scenario != Scenario.SINGLE_STREAM or middle is None or middle.value <= 0:
-        reason = "kept for single_stream only: other scenarios have another figure"
-        return result.model_copy(update={"over_runs_reason": reason})
-    configuration = run_history.configuration_of(result)
-    past = run_history.past_runs(cache_dir, configuration)
-    others = run_history.other_runs(cache_dir, configuration)
-    found, reason_ = over_runs.over_runs(
-        middle.value,
-        [each.p50_seconds for each in past],
-        [[each.p50_seconds for each in runs] for runs in others],
-    )
-    try:
-        this = run_history.Past(finished_at=result.finished_at, p50_seconds=middle.value)
-        run_history.remember(cache_dir, configuration, this)
-    except OSError as error:
-        reason_ = f"{reason_ or 'this run'}; it is not kept for the next one: {error}"
-    wanders = flags.wanders(middle, found)
-    return result.model_copy(
-        update={
-            "over_runs": found,
-            "over_runs_reason": reason_,
-            "flags": (*result.flags, *([wanders] if wanders else [])),
-        }
     )
 
 

@@ -32,6 +32,7 @@ from tests.benchmarks.peers.figures import (
 )
 from tests.benchmarks.peers.models import MODELS, TINY
 from tests.benchmarks.peers.reading import (
+    AT_USUAL_SPEED,
     IN_SENTINELS,
     UNDISTURBED,
     Figure,
@@ -42,7 +43,13 @@ from tests.benchmarks.peers.reading import (
     from_loadgen,
     from_script,
 )
-from tests.benchmarks.peers.repeated import Found, deviations, ratio
+from tests.benchmarks.peers.repeated import (
+    Found,
+    budgets_of,
+    comparable,
+    deviations,
+    ratio,
+)
 from tests.benchmarks.peers.tools import BARE, FLEETMARK, NOT_INSTALLED, TOOLS, Task, Tool
 from tests.builders import make_latency, make_result
 
@@ -145,12 +152,21 @@ def test_fleetmark_with_all_its_figures() -> None:
         latency=make_latency(p50=0.02, width=0.5),
         latency_undisturbed=make_latency(p50=0.01, width=0.1),
         sentinel=sentinel,
+        at_usual_speed=result.AtUsualSpeed(
+            runs=9,
+            exponent=0.8,
+            sentinel_seconds=1e-3,
+            relative_sd=0.02,
+            freedom=5.0,
+            p50=Interval(value=0.019, low=0.018, high=0.020),
+        ),
         phases_seconds={"start": 0.5},
     )
     found = from_fleetmark(output)
     assert found.figure == Figure(value=0.02, low=0.01, high=0.03)
     assert found.others[UNDISTURBED].value == 0.01
     assert found.others[IN_SENTINELS] == Figure(value=11.0, low=10.0, high=12.0)
+    assert found.others[AT_USUAL_SPEED] == Figure(value=0.019, low=0.018, high=0.020)
     assert found.phases == {"start": 0.5}
 
 
@@ -567,17 +583,49 @@ def test_a_spread_is_compared_with_that_of_the_steadiest_other_tool() -> None:
     )
     names = {entry.tool for entry in entries}
     tools = [tool for tool in TOOLS if tool.family == "torch" and tool.name in names]
-    table = Found(tools, entries).against_peers()
-    plain, in_sentinels = table.rows
-    assert plain[0] == "fleetmark run (torch)"
-    own, best = (float(cell.rstrip("%")) for cell in plain[1:3])
+    # What was measured with another budget is none of this one's.
+    others = [each.model_copy(update={"budget": 10, "reading": None}) for each in entries]
+    table = Found(3, tools, [*entries, *others]).against_peers()
+    plain, in_sentinels, at_usual_speed = table.rows
+    assert plain[:2] == ("fleetmark run (torch)", "40")
+    own, best = (float(cell.rstrip("%")) for cell in plain[2:4])
     assert own == pytest.approx(1.0, rel=0.2)
     assert best == pytest.approx(2.0, rel=0.2)
-    value, low, high = map(float, re.findall(r"[\d.]+", plain[3]))
+    value, low, high = map(float, re.findall(r"[\d.]+", plain[4]))
     assert low < 0.5 < high
     assert value == pytest.approx(own / best, abs=0.05)
     # None of these runs had a sentinel.
-    assert in_sentinels[1:] == ("—", "—", "—")
+    assert in_sentinels[1:] == at_usual_speed[1:] == ("—",) * 4
+
+
+def test_the_figure_at_the_usual_speed_is_compared_in_the_rounds_that_have_it() -> None:
+    entries = wandering({(FLEETMARK, "torch"): 0.02, (BARE, "torch"): 0.02})
+    steady = [
+        each.model_copy(
+            update={
+                "reading": each.reading.model_copy(
+                    update={
+                        "others": {AT_USUAL_SPEED: Figure(value=each.reading.figure.value**0.25)}
+                    }
+                )
+            }
+        )
+        if each.tool == FLEETMARK and each.round >= 10 and each.reading
+        else each
+        for each in entries
+    ]
+    tools = [tool for tool in TOOLS if tool.family == "torch" and tool.name in {FLEETMARK, BARE}]
+    plain, _, usual = Found(3, tools, steady).against_peers().rows
+    assert (plain[1], usual[1]) == ("40", "30")
+    assert float(usual[4].split()[0]) == pytest.approx(float(plain[4].split()[0]) / 4, abs=0.1)
+
+
+def test_only_engines_that_fleetmark_measures_in_are_compared() -> None:
+    assert {tool.family for tool in comparable(TOOLS)} == {"torch", "onnxruntime"}
+
+
+def test_a_long_budget_is_measured_in_every_third_round() -> None:
+    assert [len(budgets_of(number, (3, 10))) for number in range(1, 7)] == [1, 1, 2, 1, 1, 2]
 
 
 def test_a_round_that_a_tool_failed_in_is_left_out_for_all() -> None:
@@ -587,9 +635,9 @@ def test_a_round_that_a_tool_failed_in_is_left_out_for_all() -> None:
         for each in entries
     ]
     tools = [tool for tool in TOOLS if tool.family == "torch" and tool.name in {FLEETMARK, BARE}]
-    assert Found(tools, entries).against_peers().rows[0][1] != "—"
+    assert Found(3, tools, entries).against_peers().rows[0][1] != "—"
     # Three rounds are left: no standard deviation is made of so few.
-    assert Found(tools, broken).against_peers().rows[0][1] == "—"
+    assert Found(3, tools, broken).against_peers().rows[0][1] == "—"
 
 
 def test_deviations_are_over_the_rounds_and_then_over_the_models() -> None:

@@ -26,10 +26,15 @@ class Verdict(StrEnum):
 
 
 class Basis(StrEnum):
-    """What latency is counted in: seconds, or the time of the sentinel at that moment."""
+    """What latency is counted in.
+
+    Seconds; the time of the sentinel at that moment; or seconds at the device's usual speed, as its
+    runs tell it (``RunResult.at_usual_speed``).
+    """
 
     WALL_CLOCK = "wall clock"
     SENTINEL = "sentinel units"
+    USUAL_SPEED = "usual speed"
 
 
 class Method(StrEnum):

@@ -10,6 +10,11 @@ from profiler.units import NOTHING
 
 # From here on a factor is easier to grasp than a percentage.
 _FACTOR = 2.0
+_UNITS = {
+    Basis.WALL_CLOCK: "",
+    Basis.SENTINEL: " in units of the sentinel",
+    Basis.USUAL_SPEED: " at the device's usual speed",
+}
 _PHRASES = (
     ("precision", "at {}"),
     ("runtime", "in {}"),
@@ -74,7 +79,7 @@ def _times(factor: float) -> str:
 def _figures(found: Comparison) -> str:
     if found.ratio is None:
         return "there is no ratio"
-    unit = " in units of the sentinel" if found.basis is Basis.SENTINEL else ""
+    unit = _UNITS[found.basis]
     counts = f"{found.baseline_processes} and {found.candidate_processes} processes"
     rounds = f"{found.rounds} rounds, " if found.rounds is not None else ""
     return f"ratio {ratio(found.ratio)}{unit} ({rounds}{counts})"

@@ -1,9 +1,10 @@
 """Two results as they are stored → a comparison, or what stands in its way.
 
 A result keeps each process's median and not its iterations. Where these are not at hand the
-interval is Welch's t of the medians, whose spread holds the noise inside the processes too. Where
-both results timed the same sentinel, the device's own speed is looked at as well: a verdict that
-the seconds give and the sentinel explains is withdrawn.
+interval is Welch's t of the medians, whose spread holds the noise inside the processes too. What
+runs of different times differ by anyway is allowed for (``between_times``); where both timed the
+same sentinel, the device's own speed is looked at as well: a verdict that the seconds give and the
+sentinel explains is withdrawn.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from profiler import over_runs
 from profiler.comparing import bootstrap, log_ratio
+from profiler.comparing.between_times import between_times
 from profiler.comparing.comparable import comparable, in_the_way
 from profiler.comparing.compare import (
     MARGIN,
@@ -28,19 +29,11 @@ from profiler.comparing.compare import (
     worded,
 )
 from profiler.comparing.comparison import Basis, Comparison, Method, Verdict
+from profiler.comparing.estimate import Estimate
 from profiler.comparing.log_ratio import LogRatio
 from profiler.comparing.report import names, percent, ratio
-from profiler.result import Experience, Interval, OverRuns, RunResult
+from profiler.result import Interval, RunResult
 from profiler.spec import Scenario
-
-
-class _Ratio(NamedTuple):
-    """A ratio of the two results' figures and where it comes from, or why there is none."""
-
-    found: LogRatio | None
-    method: Method
-    reason: str | None = None
-    note: str | None = None
 
 
 class _Medians(NamedTuple):
@@ -68,7 +61,8 @@ def compare_results(
         margin: of equivalence, relative.
         across: fields that are meant to differ besides model and runtime; ``comparable`` has them.
         force: give a verdict whatever differs.
-        basis: what the verdict is on; seconds, or units of the sentinel.
+        basis: what the verdict is on; seconds, or units of the sentinel. Between seconds of
+            different times it may be those at the device's usual speed: ``between_times``.
         iterations: of baseline and candidate, as ``Iterations.timed_groups()`` gives them, where
             they are at hand; the interval is then bootstrapped from them.
 
@@ -78,15 +72,15 @@ def compare_results(
     check_margin(margin)
     differences = comparable(baseline, candidate, across)
     refusals = in_the_way(differences, force=force)
-    wall = _over_runs(_wall_clock(baseline, candidate, iterations), baseline, candidate)
+    wall = between_times(_wall_clock(baseline, candidate, iterations), baseline, candidate)
     relative = _sentinel(baseline, candidate)
     chosen = relative if basis is Basis.SENTINEL else wall
     counts = len(baseline.repetitions), len(candidate.repetitions)
     called = Names(*names(baseline, candidate))
     if chosen.found is None:
-        found = _without_ratio(chosen, counts, margin, called, basis)
+        found = _without_ratio(chosen, counts, margin, called)
     else:
-        found = decide(chosen.found, chosen.method, counts, margin, called, basis)
+        found = decide(chosen.found, chosen.method, counts, margin, called, chosen.basis)
     update: dict[str, object] = {
         "differences": differences,
         "refusals": refusals,
@@ -98,7 +92,7 @@ def compare_results(
         found = found.model_copy(update={"notes": (*found.notes, chosen.note)})
     if refusals:
         return worded(found.model_copy(update=_refused(found)))
-    if basis is Basis.WALL_CLOCK:
+    if chosen.basis is Basis.WALL_CLOCK:
         found = _with_sentinel(_judged_on_both(found, baseline, candidate))
     return worded(_with_shared_flags(found, baseline, candidate))
 
@@ -113,16 +107,16 @@ def _refused(found: Comparison) -> dict[str, object]:
 
 
 def _without_ratio(
-    ratio: _Ratio, counts: tuple[int, int], margin: float, called: Names, basis: Basis
+    chosen: Estimate, counts: tuple[int, int], margin: float, called: Names
 ) -> Comparison:
     return Comparison(
         verdict=Verdict.INCONCLUSIVE,
         baseline=called.baseline,
         candidate=called.candidate,
         ratio=None,
-        reason=ratio.reason,
-        basis=basis,
-        method=ratio.method,
+        reason=chosen.reason,
+        basis=chosen.basis,
+        method=chosen.method,
         margin=margin,
         baseline_processes=counts[0],
         candidate_processes=counts[1],
@@ -134,52 +128,21 @@ def _without_ratio(
 
 def _wall_clock(
     baseline: RunResult, candidate: RunResult, iterations: tuple[Sample, Sample] | None
-) -> _Ratio:
+) -> Estimate:
     offline = [r.scenario == Scenario.OFFLINE for r in (baseline, candidate)]
     if all(offline):
         return _throughput(baseline, candidate)
     if any(offline):
-        return _Ratio(None, Method.MEDIANS, "a latency and a throughput have no ratio")
+        return Estimate(None, Method.MEDIANS, "a latency and a throughput have no ratio")
     if iterations is not None:
         first = _as_reported("baseline", baseline, iterations[0])
         second = _as_reported("candidate", candidate, iterations[1])
-        return _Ratio(bootstrap.log_ratio(first, second), Method.BOOTSTRAP)
+        return Estimate(bootstrap.log_ratio(first, second), Method.BOOTSTRAP)
     old, new = _medians(baseline), _medians(candidate)
     for side, each in (("baseline", old), ("candidate", new)):
         if each.reason:
             return _of_points(baseline, candidate, f"the {side} {each.reason}")
-    return _Ratio(log_ratio.of_medians(old.seconds, new.seconds), Method.MEDIANS)
-
-
-def _over_runs(ratio: _Ratio, baseline: RunResult, candidate: RunResult) -> _Ratio:
-    """No narrower than two runs at different times differ there anyway.
-
-    What was measured in turns shares its time, and has nothing of that between it.
-    """
-    found = ratio.found
-    known = [r.over_runs for r in (baseline, candidate) if r.over_runs is not None]
-    together = (
-        baseline.started_at < candidate.finished_at and candidate.started_at < baseline.finished_at
-    )
-    if not known or together or found is None or found.low is None or found.high is None:
-        return ratio
-    widest = max(known, key=over_runs.differences)
-    reach = over_runs.differences(widest)
-    if reach <= max(found.value - found.low, found.high - found.value):
-        return ratio
-    p_value = log_ratio.two_sided(found.value, reach, widest.freedom)
-    return ratio._replace(
-        found=LogRatio(found.value, found.value - reach, found.value + reach, p_value),
-        note=(
-            f"Two runs of this configuration differ by up to {percent(math.expm1(reach))} there, "
-            f"as {_whose(widest)} tell; measured in one go they would share their time."
-        ),
-    )
-
-
-def _whose(found: OverRuns) -> str:
-    own = found.of is Experience.CONFIGURATION
-    return f"its last {found.runs} runs" if own else f"{found.runs} runs of others"
+    return Estimate(log_ratio.of_medians(old.seconds, new.seconds), Method.MEDIANS)
 
 
 def _as_reported(side: str, result: RunResult, groups: Sample) -> Sample:
@@ -202,23 +165,23 @@ def _overhead(result: RunResult) -> float:
     return (result.clock_overhead_seconds or 0.0) if subtracted else 0.0
 
 
-def _of_points(baseline: RunResult, candidate: RunResult, reason: str) -> _Ratio:
+def _of_points(baseline: RunResult, candidate: RunResult, reason: str) -> Estimate:
     """The ratio that the results' medians have, which nothing bounds."""
     values = [
         r.latency.p50.value if r.latency and r.latency.p50 else 0 for r in (baseline, candidate)
     ]
     if min(values) <= 0:
-        return _Ratio(None, Method.MEDIANS, reason)
+        return Estimate(None, Method.MEDIANS, reason)
     value = math.log(values[1]) - math.log(values[0])
-    return _Ratio(LogRatio(value, None, None, None, reason), Method.MEDIANS)
+    return Estimate(LogRatio(value, None, None, None, reason), Method.MEDIANS)
 
 
-def _throughput(baseline: RunResult, candidate: RunResult) -> _Ratio:
+def _throughput(baseline: RunResult, candidate: RunResult) -> Estimate:
     """Time per item, so that below 1 is faster here too."""
     sides = [r.offline.items_per_second if r.offline else None for r in (baseline, candidate)]
     old, new = sides
     if old is None or new is None or min(old.value, new.value) <= 0:
-        return _Ratio(None, Method.INTERVALS, "one of the two has no throughput")
+        return Estimate(None, Method.INTERVALS, "one of the two has no throughput")
     return _of_intervals(_inverted(old), _inverted(new), baseline, candidate)
 
 
@@ -228,31 +191,35 @@ def _inverted(rate: Interval) -> Interval:
     return Interval(value=1 / rate.value, low=1 / rate.high, high=1 / rate.low)
 
 
-def _sentinel(baseline: RunResult, candidate: RunResult) -> _Ratio:
+def _sentinel(baseline: RunResult, candidate: RunResult) -> Estimate:
     old, new = baseline.sentinel, candidate.sentinel
     if old is None or new is None:
         without = [r for r in (baseline, candidate) if r.sentinel is None]
         reason = without[0].sentinel_reason or "no sentinel was timed"
-        return _Ratio(None, Method.INTERVALS, reason)
+        return _no_units(reason)
     if old.kind != new.kind:
         reason = f"two sentinels are not one: {old.kind}, {new.kind}"
-        return _Ratio(None, Method.INTERVALS, reason)
+        return _no_units(reason)
     first, second = old.relative_p50, new.relative_p50
     if first is None or second is None or min(first.value, second.value) <= 0:
         why = old.relative_p50_reason or new.relative_p50_reason
-        return _Ratio(None, Method.INTERVALS, why or "no latency in units of the sentinel")
-    return _of_intervals(first, second, baseline, candidate)
+        return _no_units(why or "no latency in units of the sentinel")
+    return _of_intervals(first, second, baseline, candidate)._replace(basis=Basis.SENTINEL)
+
+
+def _no_units(reason: str) -> Estimate:
+    return Estimate(None, Method.INTERVALS, reason, basis=Basis.SENTINEL)
 
 
 def _of_intervals(
     old: Interval, new: Interval, baseline: RunResult, candidate: RunResult
-) -> _Ratio:
+) -> Estimate:
     counts = len(baseline.repetitions), len(candidate.repetitions)
     found = log_ratio.of_intervals(old, new, max(1, min(counts) - 1))
     reason = log_ratio.too_few(*counts)
     if reason is not None:
         found = LogRatio(found.value, None, None, None, reason)
-    return _Ratio(found, Method.INTERVALS, found.reason)
+    return Estimate(found, Method.INTERVALS, found.reason)
 
 
 # --- what else a verdict must stand up to -----------------------------------------------------

@@ -22,10 +22,12 @@ MOST_CONFIGURATIONS = 500
 
 
 class Past(Frozen):
-    """A run that was."""
+    """A run that was; the sentinel is ``None`` where none was timed."""
 
     finished_at: datetime
     p50_seconds: float = Field(gt=0)
+    sentinel_kind: str | None = None
+    sentinel_seconds: float | None = Field(default=None, gt=0)
 
 
 class _History(Frozen):

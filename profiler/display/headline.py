@@ -29,6 +29,7 @@ def headline(result: RunResult) -> list[Figure]:
     if cool is not None and cool.p50 is not None:
         rows.append(_timed("p50, unthrottled iterations only", cool.p50, cool.p50_reason))
     rows += _relative(result)
+    rows += _usual(result)
     rows += _throughput(result)
     rows += _server(result)
     rows += _sustained(result)
@@ -62,6 +63,15 @@ def _relative(result: RunResult) -> list[Figure]:
     if found is None:
         return [Figure(name, units.NOTHING, result.sentinel.relative_p50_reason or "")]
     return [Figure(name, f"{found.value:.3g}", _bounds(found))]
+
+
+def _usual(result: RunResult) -> list[Figure]:
+    """Once the device's runs tell it: before, there is nothing that a reader could do about it."""
+    found = result.at_usual_speed
+    if found is None:
+        return []
+    shown = _timed("p50 at the device's usual speed", found.p50, None)
+    return [shown._replace(note=f"{shown.note} of {found.runs} runs")]
 
 
 def _bounds(found: Interval) -> str:

@@ -79,3 +79,24 @@ class OverRuns(Frozen):
     relative_sd: float
     freedom: float = Field(gt=0)
     p50: Interval
+
+
+class AtUsualSpeed(Frozen):
+    """This run's median, had the device been as fast as it usually is: ``usual_speed``.
+
+    Attributes:
+        runs: of this configuration with the same sentinel, this one included.
+        exponent: latency ∝ sentinel ** exponent; 1: what slows the sentinel slows the model as
+            much, 0: the model does not feel it.
+        sentinel_seconds: the sentinel's usual duration, the median over these runs.
+        relative_sd: of this figure, from run to run.
+        freedom: degrees of freedom of ``relative_sd``.
+        p50: the figure, in seconds, and where the typical one lies (95 %).
+    """
+
+    runs: int
+    exponent: float
+    sentinel_seconds: float = Field(gt=0)
+    relative_sd: float
+    freedom: float = Field(gt=0)
+    p50: Interval

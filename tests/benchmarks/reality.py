@@ -66,6 +66,11 @@ FIGURES = (
         lambda r: r.sentinel.relative_p50 if r.sentinel else None,
         lambda value: f"{value:.3g}",
     ),
+    Figure(
+        "median at the device's usual speed (at_usual_speed)",
+        lambda r: r.at_usual_speed.p50 if r.at_usual_speed else None,
+        units.seconds,
+    ),
 )
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from profiler.among_others import among_others
 from profiler.comparing.comparison import Verdict
 from profiler.comparing.results import compare_results
 from profiler.device import run_history
 from profiler.over_runs import LEAST_PAST, over_runs, variation
 from profiler.result import Experience, RunResult
-from profiler.summary import _among_others
 from tests.builders import make_latency, make_report, make_result
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -64,7 +64,7 @@ def later(minutes: float, p50: float, width: float = 0.005) -> RunResult:
 
 
 def series(directory: Path, medians: list[float]) -> list[RunResult]:
-    return [_among_others(later(i, p50), directory) for i, p50 in enumerate(medians)]
+    return [among_others(later(i, p50), directory) for i, p50 in enumerate(medians)]
 
 
 def test_a_device_that_wanders_is_flagged_once_that_is_known(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_device_that_does_not_is_not(tmp_path: Path) -> None:
 
 def test_a_new_configuration_is_judged_by_what_the_device_does_to_others(tmp_path: Path) -> None:
     series(tmp_path, [0.0100, 0.0103, 0.0099, 0.0104, 0.0100])
-    other = _among_others(later(9, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
+    other = among_others(later(9, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
     assert other.over_runs is not None
     assert other.over_runs.of is Experience.DEVICE
     assert other.over_runs.p50.value == 0.2
@@ -94,14 +94,14 @@ def test_a_new_configuration_is_judged_by_what_the_device_does_to_others(tmp_pat
 
 def test_another_configuration_of_too_few_runs_tells_nothing(tmp_path: Path) -> None:
     series(tmp_path, [0.01] * LEAST_PAST)
-    other = _among_others(later(9, 0.01).model_copy(update={"batch_size": 8}), tmp_path)
+    other = among_others(later(9, 0.01).model_copy(update={"batch_size": 8}), tmp_path)
     assert other.over_runs is None
 
 
 def test_a_configuration_s_own_runs_come_before_those_of_others(tmp_path: Path) -> None:
     series(tmp_path, [0.010, 0.012, 0.009, 0.011, 0.010])
     calm = [
-        _among_others(later(9 + i, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
+        among_others(later(9 + i, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
         for i in range(LEAST_PAST + 1)
     ]
     last = calm[-1].over_runs
@@ -131,7 +131,7 @@ def test_what_time_alone_makes_is_no_regression(tmp_path: Path) -> None:
     # It says why it is so wide.
     assert "as its last 5 runs tell" in found.sentence
     # A change that is larger than that is still told.
-    worse = _among_others(later(30, 0.0135), tmp_path / "other")
+    worse = among_others(later(30, 0.0135), tmp_path / "other")
     worse = worse.model_copy(update={"over_runs": runs[-1].over_runs})
     assert compare_results(runs[-2], worse).verdict is Verdict.SLOWER
 
@@ -155,6 +155,6 @@ def test_a_file_that_is_none_of_ours_is_no_history(tmp_path: Path) -> None:
 def test_a_directory_that_cannot_be_written_costs_the_history_only(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    found = _among_others(later(0, 0.01), blocked)
+    found = among_others(later(0, 0.01), blocked)
     assert found.latency is not None
     assert "not kept" in (found.over_runs_reason or "")

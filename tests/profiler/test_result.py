@@ -33,7 +33,7 @@ RUN_KEYS = {
     "environment", "environment_reason", "phases_seconds",
     # since version 2
     "order_seed", "stop", "latency_undisturbed", "latency_undisturbed_reason",
-    "over_runs", "over_runs_reason", "contention",
+    "over_runs", "over_runs_reason", "at_usual_speed", "at_usual_speed_reason", "contention",
     "latency_unthrottled", "latency_unthrottled_reason", "throttling", "throttling_reason",
     "sentinel", "sentinel_reason", "preflight", "offline", "server", "sustained", "overhead",
     "tuning", "tuning_reason", "latency_device", "latency_device_reason",

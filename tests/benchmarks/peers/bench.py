@@ -53,7 +53,11 @@ class Bench:
     def __post_init__(self) -> None:
         # One environment for all tools: that of fleetmark's own worker.
         # CI: else OpenVINO reports its use to its makers, in the middle of what is timed.
-        self.variables = worker_environment(os.environ, self.threads) | {"CI": "true"}
+        # A cache of its own: what fleetmark knows of earlier runs is known from these.
+        self.variables = worker_environment(os.environ, self.threads) | {
+            "CI": "true",
+            "XDG_CACHE_HOME": str(self.directory / "cache"),
+        }
 
     def prepare(self) -> None:
         """The files of the models."""

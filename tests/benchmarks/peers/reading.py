@@ -17,6 +17,7 @@ from profiler.result import Interval, RunResult, RunStatus
 # Further figures of the same run, each with a row of its own.
 UNDISTURBED = "undisturbed blocks only"
 IN_SENTINELS = "in units of the sentinel"
+AT_USUAL_SPEED = "at the device's usual speed"
 
 _LOADGEN_LINE = re.compile(r"^:::MLLOG (\{.*\})$", re.MULTILINE)
 # benchmark_app changes the unit below 1 ms; either way it shows two decimals.
@@ -136,7 +137,12 @@ def from_result(result: RunResult) -> Reading:
         raise ToolFailed(f"it has no median: {result.latency.p50_reason}")
     sentinel = result.sentinel.relative_p50 if result.sentinel else None
     calm = result.latency_undisturbed.p50 if result.latency_undisturbed else None
-    others = {UNDISTURBED: _figure(calm), IN_SENTINELS: _figure(sentinel)}
+    usual = result.at_usual_speed.p50 if result.at_usual_speed else None
+    others = {
+        UNDISTURBED: _figure(calm),
+        IN_SENTINELS: _figure(sentinel),
+        AT_USUAL_SPEED: _figure(usual),
+    }
     return Reading(
         figure=middle,
         n=result.latency.n,

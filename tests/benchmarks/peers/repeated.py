@@ -15,16 +15,19 @@ from tests.benchmarks.context import Context, say
 from tests.benchmarks.peers.bench import Bench
 from tests.benchmarks.peers.figures import Entry, figure_of, spread
 from tests.benchmarks.peers.models import MODELS
-from tests.benchmarks.peers.reading import IN_SENTINELS
+from tests.benchmarks.peers.reading import AT_USUAL_SPEED, IN_SENTINELS
 from tests.benchmarks.peers.tables import Row
 from tests.benchmarks.peers.tools import FAMILIES, FLEETMARK, TOOLS, Tool
 from tests.benchmarks.ratios import RESAMPLES
 from tests.benchmarks.report import Section, Table
 
 NAME = "peers_spread"
-# An hour on two cores: only by name.
-BUDGET, QUICK_BUDGET = 3, 1
+# An hour and more on two cores: only by name.
+BUDGETS, QUICK_BUDGETS = (3, 10), (1,)
+# A long budget is measured in every so many rounds.
+LONG_EVERY = 3
 ROUNDS, QUICK_ROUNDS = 24, 2
+VARIANTS = (IN_SENTINELS, AT_USUAL_SPEED)
 # A standard deviation of fewer figures says nothing.
 LEAST_ROUNDS = 4
 Floats = NDArray[np.float64]
@@ -32,43 +35,58 @@ Floats = NDArray[np.float64]
 
 def run(context: Context) -> Section:
     rounds = context.rounds or (QUICK_ROUNDS if context.quick else ROUNDS)
+    budgets = QUICK_BUDGETS if context.quick else BUDGETS
     bench = Bench(
         directory=context.directory / NAME,
         threads=context.threads or len(os.sched_getaffinity(0)),
-        tools=[tool for tool in TOOLS if tool.why_not() is None],
+        tools=comparable([tool for tool in TOOLS if tool.why_not() is None]),
         alternating_seconds=0.0,
         stack=context.stack,
         turn=context.turn,
     )
     bench.directory.mkdir()
     bench.prepare()
-    budget = QUICK_BUDGET if context.quick else BUDGET
     begin = time.perf_counter()
     for number in range(1, rounds + 1):
         if context.minutes and time.perf_counter() - begin > context.minutes * 60:
             rounds = number - 1
             break
-        bench.round_without_slices(number, budget)
+        for budget in budgets_of(number, budgets):
+            bench.round_without_slices(number, budget)
         say(f"{NAME}: {number} of {rounds} rounds")
-    found = Found(bench.tools, bench.entries)
+    found = [Found(budget, bench.tools, bench.entries) for budget in budgets]
     return Section(
         name=NAME,
-        text=_text(bench, rounds, budget),
-        tables=[found.spreads(), found.against_peers()],
+        text=_text(bench, rounds, budgets),
+        tables=[table for each in found for table in (each.spreads(), each.against_peers())],
         data={"rounds": rounds, "entries": [e.model_dump(mode="json") for e in bench.entries]},
     )
 
 
-def _text(bench: Bench, rounds: int, budget: int) -> str:
+def comparable(tools: Sequence[Tool]) -> list[Tool]:
+    """Those in whose engine fleetmark measures too."""
+    ours = {tool.family for tool in tools if tool.name == FLEETMARK}
+    return [tool for tool in tools if tool.family in ours]
+
+
+def budgets_of(number: int, budgets: Sequence[int]) -> Sequence[int]:
+    """Of a round: the shortest always."""
+    return budgets if number % LONG_EVERY == 0 else budgets[:1]
+
+
+def _text(bench: Bench, rounds: int, budgets: Sequence[int]) -> str:
     failures = sum(entry.failure is not None for entry in bench.entries)
+    longer = "".join(f", and every {LONG_EVERY}rd also with {each} s" for each in budgets[1:])
     return (
         f"{rounds} rounds. In each, every tool measures every model once, as a command of its own, "
-        f"in random order, {bench.threads} threads, batch 1, float32, a budget of {budget} s, and "
-        "nothing between. What a figure differs by from one round to another is no model's doing. "
-        "The second table has, for every engine, the relative sd of fleetmark's figure over that "
-        "of the steadiest other tool, the bare loop of 3 s among them, over all models: the root "
-        "mean square of their sds, with a bootstrap over rounds that chooses the steadiest in each "
-        f"sample again. {failures} runs gave no figure."
+        f"in random order, {bench.threads} threads, batch 1, float32, a budget of {budgets[0]} s"
+        f"{longer}, and nothing between. What a figure differs by from one round to another is no "
+        "model's doing. The tables against other tools have, for every engine, the relative sd of "
+        "fleetmark's figure over that of the steadiest other tool in the same rounds, the bare "
+        "loop of that budget among them, over all models: the root mean square of their sds, with "
+        "a bootstrap over rounds that chooses the steadiest in each sample again. The figure at "
+        "the device's usual speed exists from a configuration's fourth run on, and knows nothing "
+        f"of the runs after it. {failures} runs gave no figure."
     )
 
 
@@ -78,12 +96,22 @@ class Ratio(NamedTuple):
     high: float
 
 
-class Found:
-    """The readings of all rounds, by what they are called in the tables."""
+class Compared(NamedTuple):
+    """Relative sd of ours, of the steadiest other tool, and their ratio."""
 
-    def __init__(self, tools: Sequence[Tool], entries: Sequence[Entry]) -> None:
+    rounds: int
+    own: float
+    best: float
+    over: Ratio
+
+
+class Found:
+    """The readings of one budget, by what they are called in the tables."""
+
+    def __init__(self, budget: int, tools: Sequence[Tool], entries: Sequence[Entry]) -> None:
+        self._budget = budget
         self._tools = tools
-        self._entries = entries
+        self._entries = [entry for entry in entries if entry.budget == budget]
         self.models = [model.name for model in MODELS]
 
     def rows(self) -> list[Row]:
@@ -91,7 +119,7 @@ class Found:
         for tool in self._tools:
             rows.append(Row(tool))
             if tool.name == FLEETMARK:
-                rows.append(Row(tool, IN_SENTINELS))
+                rows += [Row(tool, variant) for variant in VARIANTS]
         return rows
 
     def by_round(self, row: Row, model: str) -> dict[int, float]:
@@ -108,8 +136,9 @@ class Found:
             found = spread(list(self.by_round(row, model).values()))
             return f"{found.range:.1%}; {found.deviation:.1%}" if found else units.NOTHING
 
+        title = "spread from round to round, (max − min) / median; relative sd"
         return Table(
-            "spread from round to round, (max − min) / median; relative sd",
+            f"budget {self._budget} s: {title}",
             ("tool (engine)", *self.models),
             [(row.label, *(cell(row, model) for model in self.models)) for row in self.rows()],
         )
@@ -122,11 +151,15 @@ class Found:
             if not own or not peers:
                 continue
             rows += [(row.label, *_cells(self._compared(row, peers))) for row in own]
-        headers = ("figure (engine)", "sd", "of the steadiest other tool", "ratio [95 % interval]")
-        return Table("fleetmark's spread over that of the steadiest other tool", headers, rows)
+        headers = (
+            "figure (engine)", "rounds", "sd", "of the steadiest other tool",
+            "ratio [95 % interval]",
+        )  # fmt: skip
+        title = f"budget {self._budget} s: fleetmark's spread over that of the steadiest other tool"
+        return Table(title, headers, rows)
 
-    def _compared(self, own: Row, peers: Sequence[Row]) -> tuple[float, float, Ratio] | None:
-        """Sd of ours, of the steadiest peer, and their ratio; over the rounds that all have."""
+    def _compared(self, own: Row, peers: Sequence[Row]) -> Compared | None:
+        """Over the rounds that all have."""
         logs = [
             [{n: float(np.log(v)) for n, v in self.by_round(row, m).items()} for m in self.models]
             for row in (own, *peers)
@@ -139,14 +172,14 @@ class Found:
         return _of(values)
 
 
-def _of(values: Floats) -> tuple[float, float, Ratio]:
+def _of(values: Floats) -> Compared:
     sds = deviations(values)
-    drawn = np.random.default_rng(0).integers(
-        0, values.shape[2], size=(RESAMPLES // 10, values.shape[2])
-    )
+    rounds = values.shape[2]
+    drawn = np.random.default_rng(0).integers(0, rounds, size=(RESAMPLES // 10, rounds))
     ratios = [ratio(deviations(values[:, :, which])) for which in drawn]
     low, high = np.quantile(ratios, [0.025, 0.975])
-    return float(sds[0]), float(sds[1:].min()), Ratio(ratio(sds), float(low), float(high))
+    over = Ratio(ratio(sds), float(low), float(high))
+    return Compared(rounds, float(sds[0]), float(sds[1:].min()), over)
 
 
 def deviations(values: Floats) -> Floats:
@@ -159,8 +192,9 @@ def ratio(sds: Floats) -> float:
     return float(sds[0] / max(sds[1:].min(), 1e-9))
 
 
-def _cells(found: tuple[float, float, Ratio] | None) -> tuple[str, str, str]:
+def _cells(found: Compared | None) -> tuple[str, str, str, str]:
     if found is None:
-        return (units.NOTHING,) * 3
-    own, best, over = found
-    return f"{own:.1%}", f"{best:.1%}", f"{over.value:.2f} [{over.low:.2f}, {over.high:.2f}]"
+        return (units.NOTHING,) * 4
+    over = found.over
+    ratio_ = f"{over.value:.2f} [{over.low:.2f}, {over.high:.2f}]"
+    return str(found.rounds), f"{found.own:.1%}", f"{found.best:.1%}", ratio_
