@@ -32,7 +32,7 @@ def among_others(result: RunResult, cache_dir: Path) -> RunResult:
     this = _past(result, middle)
     usual = _usual(result, this, past)
     kept = _remember(cache_dir, configuration, this)
-    wanders = flags.wanders(middle, varied.found)
+    wanders = flags.wanders(middle, varied.found, usual.found)
     return result.model_copy(
         update={
             "over_runs": varied.found,

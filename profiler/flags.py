@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from profiler import units
 from profiler.energy.idle import IdlePower
-from profiler.result import Contention, Experience, Flag, Interval, Latency, OverRuns, Sentinel
+from profiler.result import (
+    AtUsualSpeed,
+    Contention,
+    Experience,
+    Flag,
+    Interval,
+    Latency,
+    OverRuns,
+    Sentinel,
+)
 from profiler.spec import StopSpec
 from profiler.throttle_report import Throttling
 
@@ -155,7 +165,9 @@ def disturbed(contention: Contention | None) -> Flag | None:
     )
 
 
-def wanders(interval: Interval, found: OverRuns | None) -> Flag | None:
+def wanders(
+    interval: Interval, found: OverRuns | None, usual: AtUsualSpeed | None = None
+) -> Flag | None:
     """Runs of this configuration differ by more than the interval of this one shows."""
     if found is None:
         return None
@@ -170,10 +182,17 @@ def wanders(interval: Interval, found: OverRuns | None) -> Flag | None:
             f"within ±{100 * wide:.1f} %; this run alone shows ±{100 * half:.1f} %"
         ),
         advice=(
-            "quote over_runs.p50; compare in one go, with `fleetmark compare A B` or a sweep; "
-            "`fleetmark doctor --noise` says what moves the device's speed"
+            f"quote {_at_usual_speed(usual)}; compare in one go, with `fleetmark compare A B` or a "
+            "sweep; `fleetmark doctor --noise` says what moves the device's speed"
         ),
     )
+
+
+def _at_usual_speed(found: AtUsualSpeed | None) -> str:
+    if found is None:
+        return "over_runs.p50"
+    shown = units.interval(found.p50.value, found.p50.low, found.p50.high)
+    return f"over_runs.p50 or, at the device's usual speed, {shown}"
 
 
 def busy_device(share: float) -> Flag | None:

@@ -90,6 +90,7 @@ def test_a_new_configuration_is_judged_by_what_the_device_does_to_others(tmp_pat
     assert other.over_runs.p50.value == 0.2
     (flag,) = (f for f in other.flags if f.name == "wanders")
     assert "5 runs of other configurations" in flag.detail
+    assert flag.advice.startswith("quote over_runs.p50;")
 
 
 def test_another_configuration_of_too_few_runs_tells_nothing(tmp_path: Path) -> None:

@@ -137,6 +137,9 @@ def test_a_run_among_those_before_it(tmp_path: Path) -> None:
     assert ["p50 at the device's usual speed" in each for each in names] == [False] * 3 + [True] * 3
     (row,) = (row for row in headline(found[-1]) if "usual" in row.name)
     assert row.note.endswith("] of 6 runs")
+    # A run that alone would promise too much says what to quote.
+    (flag,) = (flag for flag in found[-1].flags if flag.name == "wanders")
+    assert f"at the device's usual speed, {row.value} [" in flag.advice
 
 
 def test_only_runs_with_the_same_sentinel_count(tmp_path: Path) -> None:

@@ -10,7 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from profiler import flags
-from profiler.result import Interval, Latency, ModelInfo, RepetitionFigures, RunResult, RunStatus
+from profiler.result import (
+    AtUsualSpeed,
+    Experience,
+    Interval,
+    Latency,
+    ModelInfo,
+    OverRuns,
+    RepetitionFigures,
+    RunResult,
+    RunStatus,
+    Sentinel,
+)
 from profiler.samples import UNKNOWN, Blocks, Iterations, Recording, SentinelSlices
 from profiler.spec import RunSpec
 from tests.web import page_data as data
@@ -115,6 +126,40 @@ def _latency(rows: Iterations) -> Latency:
     )
 
 
+def _speed(latency: Latency) -> dict[str, object]:
+    """What the sentinel and the device's earlier runs tell."""
+    assert latency.p50 is not None
+    middle = latency.p50.value
+
+    def around(value: float, width: float) -> Interval:
+        return Interval(value=value, low=value * (1 - width), high=value * (1 + width))
+
+    return {
+        "sentinel": Sentinel(
+            kind="layers-2/numpy-2.4.6",
+            slices=140,
+            seconds=around(0.0035, 0.01),
+            drift=0.013,
+            relative_p50=around(middle / 0.0035, 0.01),
+        ),
+        "over_runs": OverRuns(
+            runs=12,
+            of=Experience.DEVICE,
+            relative_sd=0.03,
+            freedom=7.5,
+            p50=around(middle, 0.07),
+        ),
+        "at_usual_speed": AtUsualSpeed(
+            runs=5,
+            exponent=0.72,
+            sentinel_seconds=0.0034,
+            relative_sd=0.01,
+            freedom=3.0,
+            p50=around(middle * 0.98, 0.03),
+        ),
+    }
+
+
 def result(
     spec: RunSpec,
     device: str,
@@ -166,6 +211,7 @@ def result(
                 )
                 for index, group in enumerate(groups)
             ),
+            **_speed(latency),
             "flags": (flags.single_repetition(), flags.not_steady(2, 12.0)) if flagged else (),
             "started_at": ended - timedelta(minutes=1),
             "finished_at": ended,

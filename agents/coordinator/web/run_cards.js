@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { bytes, count, joules, number, percent, plural, seconds, words } from "./format.js";
-import { facts, known, section, table, why } from "./parts.js";
+import { facts, known, percentile, section, table, why } from "./parts.js";
 
 export function peakMemory({ memory, memory_reason: reason }) {
   if (!memory) return why(reason);
@@ -76,6 +76,24 @@ export function throttlingCard({ throttling: it, throttling_reason: reason }) {
     table("Causes of throttling", ["Cause", "Told by", "#Of the time"], it.causes.map((each) => ({
       key: `${each.source}/${each.cause}`, cells: [words(each.cause), each.source, percent(each.share)] }))));
 }
+
+export function speedCard(run) {
+  const { sentinel, over_runs: runs, at_usual_speed: usual } = run;
+  return section("The device's own speed",
+    facts(
+      ["A fixed small network, the sentinel", known(sentinel, (it) => seconds(it.seconds.value), run.sentinel_reason)],
+      sentinel && ["It changed within a repetition by", percent(sentinel.drift)],
+      sentinel && ["p50 in units of the sentinel", known(sentinel.relative_p50, units, sentinel.relative_p50_reason)],
+      ["p50 from run to run", known(runs, (it) => among(it, it.of === "device" && "other configurations"), run.over_runs_reason)],
+      ["p50 at the device's usual speed", known(usual, (it) => among(it), run.at_usual_speed_reason)],
+      usual && ["How much it follows the sentinel", `exponent ${number(usual.exponent, 2)}`]));
+}
+
+const units = ({ value, low, high }) =>
+  [number(value, 3), low !== null && h("small", {}, `${number(low, 3)} – ${number(high, 3)}`)];
+
+const among = ({ p50, runs }, of) =>
+  [...percentile({ p50 }, "p50"), h("small", {}, plural(runs, "run"), of && ` of ${of}`)];
 
 export function sensorsCard(run) {
   // What this kind of device does not have, nobody misses.

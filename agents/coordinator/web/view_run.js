@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { clockWords, count, joules, number, plural, seconds, words } from "./format.js";
 import { badge, crumbs, deviceLink, errorText, facts, flagList, known, path, pathWith, percentile, runItem, section, shortJob, table, tile, when, why } from "./parts.js";
 import { distribution, overTime, traces, whiskers } from "./charts_run.js";
-import { environmentCard, energyCard, memoryCard, modelCard, peakMemory, repetitionsCard, sensorsCard, throttlingCard } from "./run_cards.js";
+import { environmentCard, energyCard, memoryCard, modelCard, peakMemory, repetitionsCard, sensorsCard, speedCard, throttlingCard } from "./run_cards.js";
 
 // The chart of a run never changes: asked for once.
 const charts = new Map();
@@ -69,6 +69,7 @@ function drawResult({ result: it, run: { finished_at: received }, clock_offset_s
       it.memory && memoryCard(it.memory),
       it.energy && energyCard(it.energy),
       it.status === "succeeded" && throttlingCard(it),
+      it.status === "succeeded" && speedCard(it),
       sensorsCard(it),
       modelCard(it),
       environmentCard(it),
