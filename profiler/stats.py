@@ -145,8 +145,11 @@ class Measured:
 
         The variance *between* processes is not in it; ``None``: there are too few iterations.
         """
-        correlations = [process.correlation(level) for process in self.processes]
-        return self._interval(level, int(independent_size(correlations)))
+        return self._interval(level, self._worth(level))
+
+    def _worth(self, level: float) -> int:
+        """Independent iterations for the interval: ``effective``, less what it is uncertain by."""
+        return int(independent_size([process.correlation(level) for process in self.processes]))
 
     def _interval(self, level: float, independent: int) -> Interval | None:
         """If these iterations tell as much as so many independent ones."""
@@ -188,8 +191,8 @@ class Measured:
 
     def _too_few(self, level: float) -> str:
         return (
-            f"{self.effective(level):.0f} effective iterations ({len(self.ordered)} measured); a "
-            f"95 % interval needs {needed(level)} or a few more. Measure for longer (--max-time)"
+            f"{len(self.ordered)} iterations are worth {self._worth(level)} independent ones; a "
+            f"95 % interval needs {needed(level)}. Measure for longer (--max-time)"
         )
 
 

@@ -41,7 +41,7 @@ def test_not_converged_tells_the_width() -> None:
 
 
 def test_a_median_without_an_interval_of_its_own_has_not_converged() -> None:
-    reason = "3 effective iterations (3 measured); a 95 % interval needs 6"
+    reason = "3 iterations are worth 3 independent ones; a 95 % interval needs 6"
     unbounded = make_latency(p50_reason=reason).model_copy(
         update={"p50": Interval(value=0.01, low=None, high=None)}
     )

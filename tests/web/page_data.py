@@ -52,7 +52,7 @@ SCRIPT = "<script>document.title='owned'</script>"
 IMAGE = "<img src=x onerror=\"document.title='owned'\">"
 QUOTE = '"><svg onload="document.title=\'owned\'">'
 
-NO_P99 = "42 effective iterations; a 95 % interval of p99 needs 473"
+NO_P99 = "60 iterations are worth 42 independent ones; a 95 % interval needs 368"
 NO_ENERGY = "no power sensor was found"
 NO_ONNX = "onnxruntime is not installed"
 
@@ -235,7 +235,7 @@ def latency(*, p99: Interval | None) -> Latency:
         p99=p99,
         p99_reason=None if p99 else NO_P99,
         p999=None,
-        p999_reason="1310 effective iterations; a 95 % interval of p99.9 needs 4742",
+        p999_reason="2275 iterations are worth 1310 independent ones; a 95 % interval needs 3688",
     )
 
 
