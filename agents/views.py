@@ -22,6 +22,7 @@ class RunSummary(Frozen):
     Attributes:
         seq: counts results in the order in which they came; what pages of a listing start at.
         p50_low: with ``p50_high``, the 95 % interval; ``None`` where there is none.
+        p50_usual: had the device been as fast as it usually is; ``None`` until its runs tell.
         peak_memory_bytes: resident memory of the process.
         model_bytes: size of the model's file, where it came as one.
         flags: their names.
@@ -61,6 +62,7 @@ class RunSummary(Frozen):
     finished_at: datetime
     received_at: datetime | None = None
     clock_offset_seconds: float | None = None
+    p50_usual: float | None = None
 
 
 class RunPage(Frozen):

@@ -61,7 +61,7 @@ CONFIGURATION = (
 CHANNEL = ("source", "channel")
 
 # ``stat`` and not ``quantile``: promtool refuses the latter on a gauge.
-LATENCY_STATS = ("p50", "p90", "p99", "mean", "min", "max", "ci_low", "ci_high")
+LATENCY_STATS = ("p50", "p90", "p99", "mean", "min", "max", "ci_low", "ci_high", "usual_speed")
 PEAK_MEMORY_KINDS = ("rss", "accelerator", "unified")
 # Of the ratio to the baseline.
 RATIO_BOUNDS = ("low", "high")
@@ -78,7 +78,8 @@ RUN_LATENCY = MetricSpec(
     labels=("device", *CONFIGURATION, "stat"),
     help=(
         "Latency of one iteration in the latest successful run: exact statistics; ci_low and "
-        "ci_high bound p50 with 95 % confidence."
+        "ci_high bound p50 with 95 % confidence; usual_speed is p50 had the device been as fast as "
+        "it usually is, absent until four runs tell."
     ),
     served_by=COORDINATOR,
 )
@@ -130,7 +131,8 @@ RUN_BASELINE_RATIO = MetricSpec(
     labels=("device", *CONFIGURATION),
     help=(
         "Median latency of the latest successful run over that of its baseline (offline: time per "
-        "item), above 1 is slower; absent without a baseline, and where none may be told."
+        "item; at the device's usual speed, where that tells them apart better), above 1 is "
+        "slower; absent without a baseline, and where none may be told."
     ),
     served_by=COORDINATOR,
 )

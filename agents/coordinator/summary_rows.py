@@ -60,6 +60,7 @@ def summary_of(
         finished_at=result.finished_at,
         received_at=received,
         clock_offset_seconds=off,
+        p50_usual=result.at_usual_speed.p50.value if result.at_usual_speed else None,
     )
 
 

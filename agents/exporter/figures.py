@@ -7,7 +7,7 @@ from datetime import datetime
 
 from profiler.base import Frozen
 from profiler.latency_buckets import shapes
-from profiler.result import Latency, Memory, RunResult, RunStatus
+from profiler.result import Memory, RunResult, RunStatus
 
 # Until variants can be made, every model is measured as it came.
 VARIANT = "base"
@@ -44,7 +44,7 @@ def figures_of(result: RunResult, received_at: datetime) -> RunFigures:
         status=result.status,
         labels=run_labels(result),
         received_at=received_at,
-        latency=dict(_latency_stats(result.latency)),
+        latency=dict(_latency_stats(result)),
         throughput=result.throughput_items_per_second,
         joules_per_item=result.energy.headline.joules_per_item if result.energy else None,
         peak_memory=dict(_peaks(result.memory)),
@@ -67,7 +67,8 @@ def run_labels(result: RunResult) -> tuple[str, ...]:
     )
 
 
-def _latency_stats(latency: Latency | None) -> Iterator[tuple[str, float]]:
+def _latency_stats(result: RunResult) -> Iterator[tuple[str, float]]:
+    latency = result.latency
     if latency is None:
         return
     for stat, percentile in (
@@ -84,6 +85,8 @@ def _latency_stats(latency: Latency | None) -> Iterator[tuple[str, float]]:
         for stat, bound in (("ci_low", latency.p50.low), ("ci_high", latency.p50.high)):
             if bound is not None:
                 yield stat, bound
+    if result.at_usual_speed is not None:
+        yield "usual_speed", result.at_usual_speed.p50.value
 
 
 def _peaks(memory: Memory | None) -> Iterator[tuple[str, float]]:

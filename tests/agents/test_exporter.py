@@ -32,6 +32,7 @@ from profiler.comparing.comparison import Verdict
 from profiler.latency_buckets import BOUNDS
 from profiler.metrics import CATALOGUE, Exporter, MetricType
 from profiler.result import (
+    AtUsualSpeed,
     Energy,
     EnergyFigure,
     EnergyQuality,
@@ -125,6 +126,7 @@ def result(
     received: datetime = NOW,
     run_id: str = "r-1",
     status: RunStatus = RunStatus.SUCCEEDED,
+    usual: float | None = None,
 ) -> RunFigures:
     found = RunResult(
         run_id=run_id,
@@ -147,6 +149,16 @@ def result(
         memory=memory,
         energy=energy,
         environment=None,
+        at_usual_speed=AtUsualSpeed(
+            runs=5,
+            exponent=1.0,
+            sentinel_seconds=0.003,
+            relative_sd=0.01,
+            freedom=3.0,
+            p50=Interval(value=usual, low=usual, high=usual),
+        )
+        if usual is not None
+        else None,
     )
     return figures_of(found, received)
 
@@ -357,7 +369,7 @@ def test_one_registry_refuses_two_collectors_of_one_name() -> None:
 
 def test_statistics_of_a_run() -> None:
     known = Interval(value=0.03, low=0.02, high=0.04)
-    body = scrape_fleet(fleet(device("pi5-a"), latest=(result("pi5-a", p99=known),)))
+    body = scrape_fleet(fleet(device("pi5-a"), latest=(result("pi5-a", p99=known, usual=0.0105),)))
     assert by_label(body, "fleetmark_run_latency_seconds", "stat") == {
         "p50": 0.011,
         "p90": 0.014,
@@ -367,6 +379,7 @@ def test_statistics_of_a_run() -> None:
         "max": 0.04,
         "ci_low": 0.0108,
         "ci_high": 0.0112,
+        "usual_speed": 0.0105,
     }
     assert set(by_label(body, "fleetmark_run_latency_seconds", "stat")) == set(
         metrics.LATENCY_STATS

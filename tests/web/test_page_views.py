@@ -195,7 +195,9 @@ def test_a_history_marks_what_the_verdicts_say(page: Page, fleet: World) -> None
     expect(main.locator("svg[data-key=history]")).to_have_attribute(
         "aria-label", re.compile(f"24 runs, {marked}")
     )
-    shows(main, f"{said.total()} runs of 24 have a verdict")
+    # What each would have been at the device's usual speed, dashed.
+    expect(main.locator("svg[data-key=history] .usual").first).to_be_visible()
+    shows(main, f"{said.total()} runs of 24 have a verdict", "at the device's usual speed")
     changes = main.locator("[data-key=changes] tbody tr")
     expect(changes).to_have_count(said[Verdict.SLOWER] + said[Verdict.FASTER])
     became_slower = fleet.ids["past-4"]

@@ -12,6 +12,9 @@ const LONGEST = 26;
 /** Whether the verdict that is kept on a run says that something became different. */
 export const isChange = ({ verdict }) => verdict?.verdict === "slower" || verdict?.verdict === "faster";
 
+/** Whether it is known how the run's configuration follows the device's speed. */
+export const isUsual = (run) => (run.p50_usual ?? null) !== null;
+
 /** Series of runs over time; what became slower or faster is marked. */
 export function historyChart(series) {
   const width = chartWidth();
@@ -22,7 +25,7 @@ export function historyChart(series) {
   const [first, last] = [Math.min(...times), Math.max(...times)];
   const pad = (last - first) * 0.03 || 60000;
   const across = linear(first - pad, last + pad, box.left, box.right);
-  const bounds = points.flatMap(({ run }) => [run.p50_low ?? run.p50, run.p50_high ?? run.p50]);
+  const bounds = points.flatMap(({ run }) => [run.p50_low ?? run.p50, run.p50_high ?? run.p50, run.p50_usual ?? run.p50]);
   const [low, high] = [Math.min(...bounds), Math.max(...bounds)];
   const up = high / low > 20 ? logarithmic(low / 1.3, high * 1.3, box.bottom, box.top)
     // Room for the marks and their words.
@@ -37,12 +40,13 @@ export function historyChart(series) {
     across: Object.assign(across, { ticks: (n) => timeTicks(first, last, n) }),
     textAcross: (value) => (short ? clock(new Date(value)).slice(0, 5) : day(new Date(value))),
     hover: points.map(({ run, verdict }) => ({ x: at(run)[0], y: at(run)[1], text: [
-      seconds(run.p50), verdict && `${verdict.verdict}${verdict.ratio ? ` (${change(verdict.ratio.value)})` : ""}`,
+      seconds(run.p50), isUsual(run) && `${seconds(run.p50_usual)} at the usual speed`, verdict && `${verdict.verdict}${verdict.ratio ? ` (${change(verdict.ratio.value)})` : ""}`,
       new Date(endOf(run)).toLocaleString("en-GB")].filter(Boolean) })) },
     series.map((each, index) => {
       const known = each.points.filter(({ run }) => run.p50 !== null);
       return [
         line(known.map(({ run }) => at(run)), { class: `stroke thin ${colour(index)}` }),
+        usualLine(known, (run) => [at(run)[0], up(run.p50_usual)], colour(index)),
         known.map(({ run }) => {
           const [x, y] = at(run);
           return [
@@ -57,6 +61,11 @@ export function historyChart(series) {
         g("path", { d: worse ? `M${x - 6} ${y - 9}h12l-6 -10z` : `M${x - 6} ${y + 9}h12l-6 10z` }),
         marks.length <= 24 && g("text", { class: "verdict", x, y: worse ? y - 24 : y + 33, "text-anchor": "middle" }, change(verdict.ratio.value)));
     }));
+}
+
+function usualLine(points, at, name) {
+  const found = points.filter(({ run }) => isUsual(run)).map(({ run }) => at(run));
+  return found.length > 1 && line(found, { class: `stroke thin usual ${name}` });
 }
 
 const STEPS = [60e3, 5 * 60e3, 15 * 60e3, 3600e3, 3 * 3600e3, 6 * 3600e3, 12 * 3600e3, 86400e3,

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { change, plural, withInterval, words } from "./format.js";
 import { badge, crumbs, deviceLink, empty, ended, pathWith, runLink, table } from "./parts.js";
 import { colour, legend } from "./charts.js";
-import { historyChart, isChange } from "./charts_fleet.js";
+import { historyChart, isChange, isUsual } from "./charts_fleet.js";
 
 const MOST_ROWS = 50;
 
@@ -27,7 +27,8 @@ export const history = {
       h("section", { class: "card", "data-key": "history" }, h("h2", {}, `p50 latency of ${plural(points.length, "run")}`),
         historyChart(shown),
         legend([...shown.map((each, index) => ({ name: nameOf(each.points[0].run), mark: colour(index) })),
-          { name: "slower than its baseline", mark: "worse" }, { name: "faster", mark: "better" }]),
+          points.some(({ run }) => isUsual(run)) && { name: "at the device's usual speed", mark: "usual" },
+          { name: "slower than its baseline", mark: "worse" }, { name: "faster", mark: "better" }].filter(Boolean)),
         leftOut && h("p", { class: "muted" }, leftOut, ".")),
       series.length > 1 && h("p", { class: "filters" }, series.map((each) => h("a", { class: "choice",
         "aria-current": params.series === each.series ? "true" : false,
