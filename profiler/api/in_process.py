@@ -41,6 +41,7 @@ from profiler.summary import samples_path, summarise
 STAND_IN = ArchitectureRef(library=Library.TORCHVISION, name="in-memory")
 NO_MEMORY = "measured in the calling process, which holds more than the model"
 NO_ENERGY = "measured in the calling process, in which no sampler is started"
+NO_HISTORY = "kept for models that have a name or a file: what is called here is not known again"
 TRACEBACK_LINES = 20
 
 
@@ -256,6 +257,8 @@ def _adapted(result: RunResult, subject: Subject, report: RepetitionReport) -> R
             "threads": report.facts.threads if subject.threads else None,
             "memory_reason": NO_MEMORY,
             "energy_reason": NO_ENERGY,
+            "over_runs_reason": NO_HISTORY,
+            "at_usual_speed_reason": NO_HISTORY,
             "flags": tuple(_advised(flag, subject) for flag in result.flags),
         }
     )

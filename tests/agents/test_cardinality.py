@@ -51,7 +51,15 @@ def large_fleet() -> CoordinatorSnapshot:
         memory = Memory(peak_rss_bytes=2**28, accelerator_peak_allocated_bytes=peak)
         run_id = f"r-{index}"
         latest.append(
-            result(name, model=model, p99=known, energy=ENERGY, memory=memory, run_id=run_id)
+            result(
+                name,
+                model=model,
+                p99=known,
+                energy=ENERGY,
+                memory=memory,
+                run_id=run_id,
+                usual=0.01,
+            )
         )
     return fleet(
         *(device(name) for name in names),
@@ -107,7 +115,7 @@ def test_a_hundred_devices_with_fifty_models_stay_under_a_hundred_thousand_serie
 def test_a_configuration_has_as_many_series_as_the_reference_says() -> None:
     known = Interval(value=0.03, low=0.02, high=0.04)
     memory = Memory(peak_rss_bytes=2**28, accelerator_peak_allocated_bytes=2**20)
-    run = result("pi5-a", p99=known, energy=ENERGY, memory=memory)
+    run = result("pi5-a", p99=known, energy=ENERGY, memory=memory, usual=0.01)
 
     def count(*latest: object) -> int:
         now = fleet(device("pi5-a")).model_copy(
@@ -115,4 +123,4 @@ def test_a_configuration_has_as_many_series_as_the_reference_says() -> None:
         )
         return samples(registry_of(CoordinatorCollector(lambda: now)))
 
-    assert count(run) - count() == 17
+    assert count(run) - count() == 18

@@ -370,6 +370,12 @@ def test_what_is_not_known_of_a_function_is_null_with_the_reason() -> None:
     assert result.model_info.parameters_reason
     assert result.memory is None
     assert "calling process" in (result.memory_reason or "")
+    for found, why in (
+        (result.over_runs, result.over_runs_reason),
+        (result.at_usual_speed, result.at_usual_speed_reason),
+    ):
+        assert found is None
+        assert "not known again" in (why or "")
     assert result.energy is None
     assert "calling process" in (result.energy_reason or "")
     assert "single_repetition" in {flag.name for flag in result.flags}
