@@ -31,6 +31,8 @@ def among_others(result: RunResult, cache_dir: Path) -> RunResult:
     )
     this = _past(result, middle)
     usual = _usual(result, this, past)
+    if usual.found is not None and usual.found.settled:
+        this = this.model_copy(update={"usual_seconds": usual.found.sentinel_seconds})
     kept = _remember(cache_dir, configuration, this)
     wanders = flags.wanders(middle, varied.found, usual.found)
     return result.model_copy(
@@ -58,12 +60,14 @@ def _usual(result: RunResult, this: Past, past: Sequence[Past]) -> Usual:
     """By the runs that timed the same sentinel."""
     if this.sentinel_seconds is None:
         return Usual(None, f"no sentinel was timed: {result.sentinel_reason}")
+    same = [each for each in past if each.sentinel_kind == this.sentinel_kind]
     seen = [
         Seen(each.p50_seconds, each.sentinel_seconds)
-        for each in past
-        if each.sentinel_kind == this.sentinel_kind and each.sentinel_seconds is not None
+        for each in same
+        if each.sentinel_seconds is not None
     ]
-    return at_usual_speed(Seen(this.p50_seconds, this.sentinel_seconds), seen)
+    settled = same[-1].usual_seconds if same else None
+    return at_usual_speed(Seen(this.p50_seconds, this.sentinel_seconds), seen, settled)
 
 
 def _remember(cache_dir: Path, configuration: str, this: Past) -> str:

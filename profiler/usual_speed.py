@@ -20,9 +20,13 @@ from profiler.over_runs import LEAST_PAST, MOST_PAST
 from profiler.result import AtUsualSpeed, Interval
 from profiler.stats import student
 
-# What is believed before any run was seen: a model feels what the sentinel feels. On the machines
-# that this was tried on, exponents were between 0.2 and 1.4.
-PRIOR, PRIOR_SD = 1.0, 0.5
+# What is believed before any run was seen: a model feels about what the sentinel feels. Where this
+# was tried, exponents were between 0.2 and 2.1.
+PRIOR, PRIOR_SD = 1.0, 1.0
+# What is usual is the middle of the first so many runs, and stays: figures of all later ones are of
+# one speed. Only a device that has become another one, by so much and for as many runs, has a new.
+SETTLING_RUNS = 10
+ANOTHER_SPEED = math.log(1.1)
 # No two runs are known to agree better than this, relative: what keeps a few equal ones from being
 # taken for certainty.
 LEAST_SD = 0.001
@@ -52,22 +56,24 @@ class Fitted(NamedTuple):
     """How the latency follows the sentinel.
 
     Attributes:
-        exponent: posterior mode.
+        exponent: posterior mode, and its standard deviation.
         sd: of what is left from run to run, of the logarithm.
         freedom: degrees of freedom of ``sd``.
     """
 
     exponent: float
+    exponent_sd: float
     sd: float
     freedom: float
 
 
-def at_usual_speed(this: Seen, past: Sequence[Seen]) -> Usual:
-    """What this run's median would be at the speed that the device has in the middle of its runs.
+def at_usual_speed(this: Seen, past: Sequence[Seen], settled: float | None = None) -> Usual:
+    """What this run's median would be at the speed that the device usually has.
 
     Args:
         this: the run.
         past: earlier runs of the same configuration with the same sentinel, in their order.
+        settled: the sentinel's usual duration, where these have settled it.
     """
     runs = [*past[-MOST_PAST:], this]
     if min(min(each) for each in runs) <= 0:
@@ -80,14 +86,17 @@ def at_usual_speed(this: Seen, past: Sequence[Seen]) -> Usual:
         )
     latencies, speeds = np.log(runs).T
     fitted = fit(latencies, speeds)
-    usual = float(np.median(speeds))
-    value = float(latencies[-1]) - fitted.exponent * (float(speeds[-1]) - usual)
-    half = min(student(fitted.freedom) * fitted.sd, _LARGEST_LOG)
+    usual = _usual(speeds, settled)
+    away = float(speeds[-1]) - usual
+    value = float(latencies[-1]) - fitted.exponent * away
+    spread = math.hypot(fitted.sd, fitted.exponent_sd * away)
+    half = min(student(fitted.freedom) * spread, _LARGEST_LOG)
     return Usual(
         AtUsualSpeed(
             runs=len(runs),
             exponent=fitted.exponent,
             sentinel_seconds=math.exp(usual),
+            settled=settled is not None or len(runs) >= SETTLING_RUNS,
             relative_sd=fitted.sd,
             freedom=fitted.freedom,
             p50=Interval(
@@ -96,6 +105,15 @@ def at_usual_speed(this: Seen, past: Sequence[Seen]) -> Usual:
         ),
         None,
     )
+
+
+def _usual(speeds: Floats, settled: float | None) -> float:
+    """Logarithm of the sentinel's usual duration."""
+    if settled is None:
+        return float(np.median(speeds[:SETTLING_RUNS]))
+    lately = float(np.median(speeds[-SETTLING_RUNS:]))
+    moved = len(speeds) >= SETTLING_RUNS and abs(lately - math.log(settled)) > ANOTHER_SPEED
+    return lately if moved else math.log(settled)
 
 
 def fit(latencies: Floats, speeds: Floats) -> Fitted:
@@ -113,7 +131,7 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
     # Of von Neumann's (1941) mean square successive difference: see ``over_runs``.
     freedom = 2 * (n - 1) ** 2 / (3 * n - 4)
     moved, together = float(x @ x), float(x @ y)
-    exponent, sd, taken = PRIOR, LEAST_SD, 0.0
+    exponent, sd, taken, prior = PRIOR, LEAST_SD, 0.0, 0.0
     for _ in range(TURNS):
         rest = float(np.sum((y - exponent * x) ** 2)) / (2 * (n - 1))
         # One parameter of n - 1 differences, as far as these and not the prior have settled it.
@@ -122,6 +140,7 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
         prior = 2 * sd**2 / PRIOR_SD**2
         exponent = (together + prior * PRIOR) / (moved + prior)
         taken = moved / (moved + prior)
+    exponent_sd = math.sqrt(2) * sd / math.sqrt(moved + prior)
     # That the exponent is not certain is in ``sd`` alone. Were it taken from the freedom too, the
     # interval of four runs would hold in 99.5 % and be half as wide again; so it holds in 97 %.
-    return Fitted(exponent, sd, freedom)
+    return Fitted(exponent, exponent_sd, sd, freedom)

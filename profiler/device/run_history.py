@@ -22,12 +22,18 @@ MOST_CONFIGURATIONS = 500
 
 
 class Past(Frozen):
-    """A run that was; the sentinel is ``None`` where none was timed."""
+    """A run that was.
+
+    Attributes:
+        sentinel_kind: ``None`` where none was timed; so is ``sentinel_seconds``.
+        usual_seconds: what the sentinel usually takes on the device, once that has settled.
+    """
 
     finished_at: datetime
     p50_seconds: float = Field(gt=0)
     sentinel_kind: str | None = None
     sentinel_seconds: float | None = Field(default=None, gt=0)
+    usual_seconds: float | None = Field(default=None, gt=0)
 
 
 class _History(Frozen):

@@ -76,6 +76,13 @@ def main() -> int:
         metavar="N",
         help="of every engine, in peers, perturbation and reality",
     )
+    parser.add_argument(
+        "--budgets",
+        type=int,
+        nargs="+",
+        metavar="S",
+        help="seconds that each tool is given, in peers and peers_spread: 3 10 of itself",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all raw figures")
     parser.add_argument(
         "--turns",
@@ -113,7 +120,14 @@ def run(names: list[str], asked: argparse.Namespace) -> None:
         ExitStack() as stack,
     ):
         context = Context(
-            quick, Path(directory), stack, rounds, asked.minutes, asked.turns, asked.threads
+            quick,
+            Path(directory),
+            stack,
+            rounds,
+            asked.minutes,
+            asked.turns,
+            asked.threads,
+            tuple(asked.budgets) if asked.budgets else None,
         )
         for name, benchmark in BENCHMARKS.items():
             if name not in names:
@@ -130,6 +144,8 @@ def _command(name: str, asked: argparse.Namespace) -> str:
     """What was asked for, less what decides no figure."""
     chosen = {"rounds": asked.rounds, "minutes": asked.minutes, "threads": asked.threads}
     options = [f"--{option} {value:g}" for option, value in chosen.items() if value is not None]
+    if asked.budgets:
+        options.append(f"--budgets {' '.join(map(str, asked.budgets))}")
     return " ".join(
         ["python -m tests.benchmarks", name, *(["--quick"] if asked.quick else []), *options]
     )

@@ -38,6 +38,7 @@ class Context:
         minutes: likewise, for one that is spread over time.
         turns: a file that is locked while something is measured; others wait for it.
         threads: of every engine, in the benchmarks that let one choose.
+        budgets: seconds, in place of those of peers and peers_spread.
     """
 
     quick: bool
@@ -47,6 +48,7 @@ class Context:
     minutes: float | None = None
     turns: Path | None = None
     threads: int | None = None
+    budgets: tuple[int, ...] | None = None
     _fleet: LocalFleet | None = field(default=None, init=False)
 
     def fleet(self) -> LocalFleet:

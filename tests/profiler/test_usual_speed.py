@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from profiler.comparing.results import compare_results
 from profiler.device.run_history import MOST_RUNS, Past, past_runs, remember
 from profiler.display.headline import headline
 from profiler.result import Interval, RunResult, Sentinel
-from profiler.usual_speed import LEAST_SD, PRIOR, Seen, at_usual_speed, fit
+from profiler.usual_speed import LEAST_SD, PRIOR, SETTLING_RUNS, Seen, at_usual_speed, fit
 from tests.builders import make_latency, make_report, make_result
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -51,13 +52,11 @@ def test_the_interval_holds_the_typical_median(exponent: float, runs: int) -> No
     held = 0
     for _ in range(1000):
         *past, this = history(rng, runs, exponent)
-        # What is usual is itself only known from these runs.
-        usual = float(np.median([each.sentinel_seconds for each in (*past, this)]))
         found = at_usual_speed(this, past).found
         assert found is not None
         assert found.p50.low is not None
         assert found.p50.high is not None
-        truth = TRUTH * (usual / SPEED) ** exponent
+        truth = TRUTH * (found.sentinel_seconds / SPEED) ** exponent
         held += found.p50.low <= truth <= found.p50.high
     assert 935 <= held <= 985
 
@@ -93,6 +92,51 @@ def test_a_step_counts_once() -> None:
     fitted = fit(*np.log(runs).T)
     assert fitted.exponent == pytest.approx(1.0, abs=0.3)
     assert fitted.sd < 0.03
+
+
+def test_far_from_the_usual_speed_the_interval_is_wider() -> None:
+    """What the exponent is uncertain by counts for as much as the speed is another one."""
+    rng = np.random.default_rng(10)
+    *past, this = history(rng, 8, exponent=1.0, moves=0.02, rest=0.005)
+    near = this._replace(sentinel_seconds=float(np.median([s.sentinel_seconds for s in past])))
+    far = at_usual_speed(near, past, settled=near.sentinel_seconds / 1.5).found
+    close = at_usual_speed(near, past, settled=near.sentinel_seconds).found
+    assert far is not None
+    assert close is not None
+    widths = [each.p50.relative_half_width or 0.0 for each in (close, far)]
+    assert widths[1] > 3 * widths[0]
+    assert far.p50.value == pytest.approx(near.p50_seconds / 1.5**far.exponent)
+
+
+def runs_at(speeds: Sequence[float]) -> list[Seen]:
+    return [Seen(TRUTH * each, SPEED * each) for each in speeds]
+
+
+def usual_after(directory: Path, speeds: Sequence[float]) -> list[float | None]:
+    """What is usual after each of these runs."""
+    found = [among_others(run(each), directory).at_usual_speed for each in runs_at(speeds)]
+    return [None if each is None else each.sentinel_seconds / SPEED for each in found]
+
+
+def test_what_is_usual_settles_and_stays(tmp_path: Path) -> None:
+    """Else the figures of two runs would be of two speeds."""
+    jitter = np.random.default_rng(11).normal(1.0, 0.01, 60)
+    found = usual_after(tmp_path, [*jitter[:20], *(1.05 * jitter[20:])])
+    assert found[:3] == [None] * 3
+    middle = float(np.median(jitter[:SETTLING_RUNS]))
+    # More runs than the history keeps of one configuration are over by the end.
+    assert len(found) > MOST_RUNS
+    assert found[SETTLING_RUNS - 1 :] == pytest.approx([middle] * (61 - SETTLING_RUNS))
+    assert found[5] == pytest.approx(float(np.median(jitter[:6])), rel=1e-4)
+
+
+def test_a_device_that_became_another_one_has_another_usual_speed(tmp_path: Path) -> None:
+    """Its governor was changed for good: not for a run, nor for a few."""
+    jitter = np.random.default_rng(12).normal(1.0, 0.01, 40)
+    found = usual_after(tmp_path, [*jitter[:14], *(0.6 * jitter[14:])])
+    assert found[14 + SETTLING_RUNS // 2 - 2] == pytest.approx(1.0, abs=0.02)
+    assert found[-1] == pytest.approx(0.6, abs=0.02)
+    assert len({round(each, 3) for each in found[-10:] if each is not None}) == 1
 
 
 def test_equal_runs_are_no_certainty() -> None:
@@ -168,7 +212,9 @@ def test_a_history_of_before_has_no_sentinel(tmp_path: Path) -> None:
     remember(tmp_path, "c", Past(finished_at=NOON, p50_seconds=0.01))
     path = tmp_path / "runs.json"
     text = path.read_text()
-    path.write_text(text.replace(',"sentinel_kind":null,"sentinel_seconds":null', ""))
+    path.write_text(
+        text.replace(',"sentinel_kind":null,"sentinel_seconds":null,"usual_seconds":null', "")
+    )
     assert path.read_text() != text
     (past,) = past_runs(tmp_path, "c")
     assert (past.sentinel_kind, past.sentinel_seconds) == (None, None)

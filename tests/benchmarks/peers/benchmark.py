@@ -28,7 +28,7 @@ PEERS = ("torch", "onnxruntime", "openvino", "mlcommons-loadgen")
 
 def run(context: Context) -> Section:
     rounds = context.rounds or (QUICK_ROUNDS if context.quick else ROUNDS)
-    budgets = QUICK_BUDGETS if context.quick else BUDGETS
+    budgets = context.budgets or (QUICK_BUDGETS if context.quick else BUDGETS)
     why_not = {tool.label: reason for tool in TOOLS if (reason := tool.why_not())}
     bench = Bench(
         directory=context.directory / NAME,

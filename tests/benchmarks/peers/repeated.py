@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 
 def run(context: Context) -> Section:
     rounds = context.rounds or (QUICK_ROUNDS if context.quick else ROUNDS)
-    budgets = QUICK_BUDGETS if context.quick else BUDGETS
+    budgets = context.budgets or (QUICK_BUDGETS if context.quick else BUDGETS)
     bench = Bench(
         directory=context.directory / NAME,
         threads=context.threads or len(os.sched_getaffinity(0)),
