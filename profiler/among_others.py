@@ -31,7 +31,7 @@ def among_others(result: RunResult, cache_dir: Path) -> RunResult:
     )
     this = _past(result, middle)
     usual = _usual(result, this, past)
-    if usual.found is not None and usual.found.settled:
+    if usual.found is not None:
         this = this.model_copy(update={"usual_seconds": usual.found.sentinel_seconds})
     kept = _remember(cache_dir, configuration, this)
     wanders = flags.wanders(middle, varied.found, usual.found)

@@ -24,9 +24,13 @@ from profiler.stats import student
 # was tried, exponents were between 0.2 and 2.1.
 PRIOR, PRIOR_SD = 1.0, 1.0
 # What is usual is the middle of the first so many runs, and stays: figures of all later ones are of
-# one speed. Only a device that has become another one, by so much and for as many runs, has a new.
-SETTLING_RUNS = 10
-ANOTHER_SPEED = math.log(1.1)
+# one speed. A middle that moved with every run would move every figure.
+SETTLING_RUNS = LEAST_PAST + 1
+# Only a device that has become another one, by so much and for so many runs, has a new one.
+ANOTHER_SPEED, ANOTHER_RUNS = math.log(1.1), 10
+# Runs that are compared lie so far apart at most. Next ones alone differ too little where the speed
+# moves slowly, and their noise makes the slope too flat; of all pairs half would straddle a step.
+MOST_APART = 4
 # No two runs are known to agree better than this, relative: what keeps a few equal ones from being
 # taken for certainty.
 LEAST_SD = 0.001
@@ -96,7 +100,6 @@ def at_usual_speed(this: Seen, past: Sequence[Seen], settled: float | None = Non
             runs=len(runs),
             exponent=fitted.exponent,
             sentinel_seconds=math.exp(usual),
-            settled=settled is not None or len(runs) >= SETTLING_RUNS,
             relative_sd=fitted.sd,
             freedom=fitted.freedom,
             p50=Interval(
@@ -111,16 +114,26 @@ def _usual(speeds: Floats, settled: float | None) -> float:
     """Logarithm of the sentinel's usual duration."""
     if settled is None:
         return float(np.median(speeds[:SETTLING_RUNS]))
-    lately = float(np.median(speeds[-SETTLING_RUNS:]))
-    moved = len(speeds) >= SETTLING_RUNS and abs(lately - math.log(settled)) > ANOTHER_SPEED
+    lately = float(np.median(speeds[-ANOTHER_RUNS:]))
+    moved = len(speeds) >= ANOTHER_RUNS and abs(lately - math.log(settled)) > ANOTHER_SPEED
     return lately if moved else math.log(settled)
 
 
-def fit(latencies: Floats, speeds: Floats) -> Fitted:
-    """Regression of successive differences, towards ``PRIOR`` as far as these do not tell.
+def _products(latencies: Floats, speeds: Floats) -> tuple[float, float]:
+    """Sums of squares and of products of the differences; the mean over how far runs lie apart."""
+    lags = range(1, min(MOST_APART, len(speeds) - 1) + 1)
+    x = [speeds[lag:] - speeds[:-lag] for lag in lags]
+    y = [latencies[lag:] - latencies[:-lag] for lag in lags]
+    products = [(float(a @ a), float(a @ b)) for a, b in zip(x, y, strict=True)]
+    moved, together = np.mean(products, axis=0)
+    return float(moved), float(together)
 
-    Of differences, as ``over_runs`` has them: a step, as an update makes one, counts once. Normal
-    prior and normal rest make it a ridge regression (Hoerl and Kennard 1970).
+
+def fit(latencies: Floats, speeds: Floats) -> Fitted:
+    """Regression of differences between runs, towards ``PRIOR`` as far as these do not tell.
+
+    Of differences, so that a step, as an update makes one, counts for the few pairs around it.
+    Normal prior and normal rest make it a ridge regression (Hoerl and Kennard 1970).
 
     Args:
         latencies: logarithms, of at least three runs in their order.
@@ -130,7 +143,7 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
     n = len(latencies)
     # Of von Neumann's (1941) mean square successive difference: see ``over_runs``.
     freedom = 2 * (n - 1) ** 2 / (3 * n - 4)
-    moved, together = float(x @ x), float(x @ y)
+    moved, together = _products(latencies, speeds)
     exponent, sd, taken, prior = PRIOR, LEAST_SD, 0.0, 0.0
     for _ in range(TURNS):
         rest = float(np.sum((y - exponent * x) ** 2)) / (2 * (n - 1))
@@ -141,6 +154,6 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
         exponent = (together + prior * PRIOR) / (moved + prior)
         taken = moved / (moved + prior)
     exponent_sd = math.sqrt(2) * sd / math.sqrt(moved + prior)
-    # That the exponent is not certain is in ``sd`` alone. Were it taken from the freedom too, the
-    # interval of four runs would hold in 99.5 % and be half as wide again; so it holds in 97 %.
+    # That the exponent is not certain is in ``sd`` and ``exponent_sd`` alone: taken from the freedom
+    # too, it would make the interval of four runs half as wide again, which holds in 99 % as it is.
     return Fitted(exponent, exponent_sd, sd, freedom)

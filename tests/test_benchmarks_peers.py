@@ -156,7 +156,6 @@ def test_fleetmark_with_all_its_figures() -> None:
             runs=9,
             exponent=0.8,
             sentinel_seconds=1e-3,
-            settled=True,
             relative_sd=0.02,
             freedom=5.0,
             p50=Interval(value=0.019, low=0.018, high=0.020),

@@ -26,7 +26,7 @@ class Past(Frozen):
 
     Attributes:
         sentinel_kind: ``None`` where none was timed; so is ``sentinel_seconds``.
-        usual_seconds: what the sentinel usually takes on the device, once that has settled.
+        usual_seconds: what the sentinel usually takes on the device, once that is known.
     """
 
     finished_at: datetime

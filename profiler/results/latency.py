@@ -88,8 +88,8 @@ class AtUsualSpeed(Frozen):
         runs: of this configuration with the same sentinel, this one included.
         exponent: latency ∝ sentinel ** exponent; 1: what slows the sentinel slows the model as
             much, 0: the model does not feel it.
-        sentinel_seconds: the sentinel's usual duration: the median over the first runs.
-        settled: whether these were enough, and it stays what it is.
+        sentinel_seconds: the sentinel's usual duration: the median over the first four runs. It
+            stays, so that all later figures are of one speed, until the device is another one.
         relative_sd: of this figure, from run to run.
         freedom: degrees of freedom of ``relative_sd``.
         p50: the figure, in seconds, and where the typical one lies (95 %).
@@ -98,7 +98,6 @@ class AtUsualSpeed(Frozen):
     runs: int
     exponent: float
     sentinel_seconds: float = Field(gt=0)
-    settled: bool
     relative_sd: float
     freedom: float = Field(gt=0)
     p50: Interval

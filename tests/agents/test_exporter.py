@@ -153,7 +153,6 @@ def result(
             runs=5,
             exponent=1.0,
             sentinel_seconds=0.003,
-            settled=True,
             relative_sd=0.01,
             freedom=3.0,
             p50=Interval(value=usual, low=usual, high=usual),

@@ -153,7 +153,6 @@ def _speed(latency: Latency) -> dict[str, object]:
             runs=5,
             exponent=0.72,
             sentinel_seconds=0.0034,
-            settled=True,
             relative_sd=0.01,
             freedom=3.0,
             p50=around(middle * 0.98, 0.03),
