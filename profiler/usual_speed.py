@@ -27,7 +27,7 @@ PRIOR, PRIOR_SD = 1.0, 1.0
 # one speed. A middle that moved with every run would move every figure.
 SETTLING_RUNS = LEAST_PAST + 1
 # Only a device that has become another one, by so much and for so many runs, has a new one.
-ANOTHER_SPEED, ANOTHER_RUNS = math.log(1.1), 10
+ANOTHER_SPEED, ANOTHER_RUNS = math.log(1.3), 10
 # Runs that are compared lie so far apart at most. Next ones alone differ too little where the speed
 # moves slowly, and their noise makes the slope too flat; of all pairs half would straddle a step.
 MOST_APART = 4

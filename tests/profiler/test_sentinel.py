@@ -123,7 +123,7 @@ def test_in_its_units_a_wandering_device_is_steady() -> None:
 def test_a_long_pause_has_a_few_slices_and_a_short_one_none() -> None:
     clock = Clock()
     sentinel = Sentinel(Work(clock, 1_000_000), clock)
-    for waited, slices in ((90_000_000, 0), (70_000_000, 2), (60_000_000_000, MOST_BETWEEN)):
+    for waited, slices in ((36_000_000, 0), (28_000_000, 2), (60_000_000_000, MOST_BETWEEN)):
         clock.now += waited
         before = len(sentinel.slices)
         sentinel.between()
@@ -141,7 +141,7 @@ def test_the_first_slice_of_a_pause_is_not_kept() -> None:
 
     cold = [False, True]
     sentinel._work = colder_first  # type: ignore[assignment]
-    clock.now += 110_000_000
+    clock.now += 45_000_000
     sentinel.between()
     assert [end - start for start, end in sentinel.slices] == [1_000_000]
     assert cold == []
