@@ -26,7 +26,7 @@ PRIOR, PRIOR_SD = 1.0, 1.0
 # What is usual is the middle of the first so many runs, and stays: figures of all later ones are of
 # one speed. A middle that moved with every run would move every figure.
 SETTLING_RUNS = LEAST_PAST + 1
-# Only a device that has become another one, by so much and for so many runs, has a new one.
+# Only a device that has become another one, by so much in each of so many runs, has a new one.
 ANOTHER_SPEED, ANOTHER_RUNS = math.log(1.3), 10
 # Runs that are compared lie so far apart at most. Next ones alone differ too little where the speed
 # moves slowly, and their noise makes the slope too flat; of all pairs half would straddle a step.
@@ -114,9 +114,12 @@ def _usual(speeds: Floats, settled: float | None) -> float:
     """Logarithm of the sentinel's usual duration."""
     if settled is None:
         return float(np.median(speeds[:SETTLING_RUNS]))
-    lately = float(np.median(speeds[-ANOTHER_RUNS:]))
-    moved = len(speeds) >= ANOTHER_RUNS and abs(lately - math.log(settled)) > ANOTHER_SPEED
-    return lately if moved else math.log(settled)
+    lately = speeds[-ANOTHER_RUNS:]
+    away = lately - math.log(settled)
+    another = len(lately) == ANOTHER_RUNS and (
+        away.min() > ANOTHER_SPEED or away.max() < -ANOTHER_SPEED
+    )
+    return float(np.median(lately)) if another else math.log(settled)
 
 
 def _products(latencies: Floats, speeds: Floats) -> tuple[float, float]:
@@ -154,6 +157,6 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
         exponent = (together + prior * PRIOR) / (moved + prior)
         taken = moved / (moved + prior)
     exponent_sd = math.sqrt(2) * sd / math.sqrt(moved + prior)
-    # That the exponent is not certain is in ``sd`` and ``exponent_sd`` alone: taken from the freedom
-    # too, it would make the interval of four runs half as wide again, which holds in 99 % as it is.
+    # That the exponent is not certain is in ``sd`` and ``exponent_sd`` alone. Taken from the freedom
+    # too, the interval of four runs would be half as wide again, and it holds in 99 % as it is.
     return Fitted(exponent, exponent_sd, sd, freedom)

@@ -141,7 +141,7 @@ def test_a_device_that_became_another_one_has_another_usual_speed(tmp_path: Path
     """Its governor was changed for good: not for a run, nor for a few."""
     jitter = np.random.default_rng(12).normal(1.0, 0.01, 40)
     found = usual_after(tmp_path, [*jitter[:14], *(0.6 * jitter[14:])])
-    assert found[14 + ANOTHER_RUNS // 2 - 2] == pytest.approx(1.0, abs=0.02)
+    assert found[14 + ANOTHER_RUNS - 2] == pytest.approx(1.0, abs=0.02)
     assert found[-1] == pytest.approx(0.6, abs=0.02)
     assert len({round(each, 3) for each in found[-10:] if each is not None}) == 1
 
