@@ -157,6 +157,6 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
         exponent = (together + prior * PRIOR) / (moved + prior)
         taken = moved / (moved + prior)
     exponent_sd = math.sqrt(2) * sd / math.sqrt(moved + prior)
-    # That the exponent is not certain is in ``sd`` and ``exponent_sd`` alone. Taken from the freedom
-    # too, the interval of four runs would be half as wide again; it holds in 99 % as it is.
+    # That the exponent is not certain is in both sds. Taken from the freedom too, the interval of
+    # four runs would be half as wide again, and it holds in 99 % as it is.
     return Fitted(exponent, exponent_sd, sd, freedom)
