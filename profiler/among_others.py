@@ -11,7 +11,7 @@ from profiler.device.run_history import Past
 from profiler.over_runs import over_runs
 from profiler.result import Interval, RunResult
 from profiler.spec import Scenario
-from profiler.usual_speed import Seen, Usual, at_usual_speed
+from profiler.usual_speed import Seen, Usual, Within, at_usual_speed
 
 
 def among_others(result: RunResult, cache_dir: Path) -> RunResult:
@@ -30,7 +30,7 @@ def among_others(result: RunResult, cache_dir: Path) -> RunResult:
         [[each.p50_seconds for each in runs] for runs in others],
     )
     this = _past(result, middle)
-    usual = _usual(result, this, past)
+    usual = _usual(result, this, past, middle)
     if usual.found is not None:
         this = this.model_copy(update={"usual_seconds": usual.found.sentinel_seconds})
     kept = _remember(cache_dir, configuration, this)
@@ -56,9 +56,9 @@ def _past(result: RunResult, middle: Interval) -> Past:
     )
 
 
-def _usual(result: RunResult, this: Past, past: Sequence[Past]) -> Usual:
+def _usual(result: RunResult, this: Past, past: Sequence[Past], middle: Interval) -> Usual:
     """By the runs that timed the same sentinel."""
-    if this.sentinel_seconds is None:
+    if this.sentinel_seconds is None or result.sentinel is None:
         return Usual(None, f"no sentinel was timed: {result.sentinel_reason}")
     same = [each for each in past if each.sentinel_kind == this.sentinel_kind]
     seen = [
@@ -67,7 +67,10 @@ def _usual(result: RunResult, this: Past, past: Sequence[Past]) -> Usual:
         if each.sentinel_seconds is not None
     ]
     settled = same[-1].usual_seconds if same else None
-    return at_usual_speed(Seen(this.p50_seconds, this.sentinel_seconds), seen, settled)
+    within = Within(
+        middle.relative_half_width or 0.0, result.sentinel.seconds.relative_half_width or 0.0
+    )
+    return at_usual_speed(Seen(this.p50_seconds, this.sentinel_seconds), seen, settled, within)
 
 
 def _remember(cache_dir: Path, configuration: str, this: Past) -> str:

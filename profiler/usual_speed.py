@@ -43,10 +43,20 @@ Floats = NDArray[np.float64]
 
 
 class Seen(NamedTuple):
-    """A run: its median latency and the sentinel's, both in seconds."""
+    """Of a run: its median latency and the sentinel's, both in seconds."""
 
     p50_seconds: float
     sentinel_seconds: float
+
+
+class Within(NamedTuple):
+    """Relative half-widths of what one run says of itself; 0 where it says nothing."""
+
+    p50: float
+    sentinel: float
+
+
+NOTHING_SAID = Within(0.0, 0.0)
 
 
 class Usual(NamedTuple):
@@ -71,13 +81,20 @@ class Fitted(NamedTuple):
     freedom: float
 
 
-def at_usual_speed(this: Seen, past: Sequence[Seen], settled: float | None = None) -> Usual:
+def at_usual_speed(
+    this: Seen,
+    past: Sequence[Seen],
+    settled: float | None = None,
+    within: Within = Within(0.0, 0.0),
+) -> Usual:
     """What this run's median would be at the speed that the device usually has.
 
     Args:
         this: the run.
         past: earlier runs of the same configuration with the same sentinel, in their order.
         settled: the sentinel's usual duration, where these have settled it.
+        within: relative half-widths of this run's own intervals: a few runs may agree by chance,
+            and none is known better than it tells by itself.
     """
     runs = [*past[-MOST_PAST:], this]
     if min(min(each) for each in runs) <= 0:
@@ -94,7 +111,8 @@ def at_usual_speed(this: Seen, past: Sequence[Seen], settled: float | None = Non
     away = float(speeds[-1]) - usual
     value = float(latencies[-1]) - fitted.exponent * away
     spread = math.hypot(fitted.sd, fitted.exponent_sd * away)
-    half = min(student(fitted.freedom) * spread, _LARGEST_LOG)
+    own = math.hypot(within.p50, fitted.exponent * within.sentinel)
+    half = min(max(student(fitted.freedom) * spread, own), _LARGEST_LOG)
     return Usual(
         AtUsualSpeed(
             runs=len(runs),
@@ -122,14 +140,26 @@ def _usual(speeds: Floats, settled: float | None) -> float:
     return float(np.median(lately)) if another else math.log(settled)
 
 
-def _products(latencies: Floats, speeds: Floats) -> tuple[float, float]:
-    """Sums of squares and of products of the differences; the mean over how far runs lie apart."""
+class _Products(NamedTuple):
+    """Mean squares of the differences between runs, and the mean product."""
+
+    speeds: float
+    both: float
+    latencies: float
+
+    def rest(self, exponent: float) -> float:
+        """Mean square of what is left with that exponent."""
+        square = self.latencies - 2 * exponent * self.both + exponent**2 * self.speeds
+        return max(0.0, square)
+
+
+def _products(latencies: Floats, speeds: Floats) -> _Products:
+    """Of runs that lie one apart, two, and so on; the mean over these."""
     lags = range(1, min(MOST_APART, len(speeds) - 1) + 1)
     x = [speeds[lag:] - speeds[:-lag] for lag in lags]
     y = [latencies[lag:] - latencies[:-lag] for lag in lags]
-    products = [(float(a @ a), float(a @ b)) for a, b in zip(x, y, strict=True)]
-    moved, together = np.mean(products, axis=0)
-    return float(moved), float(together)
+    found = [(np.mean(a * a), np.mean(a * b), np.mean(b * b)) for a, b in zip(x, y, strict=True)]
+    return _Products(*(float(each) for each in np.mean(found, axis=0)))
 
 
 def fit(latencies: Floats, speeds: Floats) -> Fitted:
@@ -142,21 +172,19 @@ def fit(latencies: Floats, speeds: Floats) -> Fitted:
         latencies: logarithms, of at least three runs in their order.
         speeds: the sentinel's of the same runs.
     """
-    y, x = np.diff(latencies), np.diff(speeds)
     n = len(latencies)
     # Of von Neumann's (1941) mean square successive difference: see ``over_runs``.
     freedom = 2 * (n - 1) ** 2 / (3 * n - 4)
-    moved, together = _products(latencies, speeds)
+    products = _products(latencies, speeds)
     exponent, sd, taken, prior = PRIOR, LEAST_SD, 0.0, 0.0
     for _ in range(TURNS):
-        rest = float(np.sum((y - exponent * x) ** 2)) / (2 * (n - 1))
-        # One parameter of n - 1 differences, as far as these and not the prior have settled it.
-        sd = max(LEAST_SD, math.sqrt(rest / (1 - taken / (n - 1))))
-        # A difference has the variance of two runs.
-        prior = 2 * sd**2 / PRIOR_SD**2
-        exponent = (together + prior * PRIOR) / (moved + prior)
-        taken = moved / (moved + prior)
-    exponent_sd = math.sqrt(2) * sd / math.sqrt(moved + prior)
+        # A difference has the variance of two runs. One parameter of n - 1 differences is taken, as
+        # far as these and not the prior have settled it.
+        sd = max(LEAST_SD, math.sqrt(products.rest(exponent) / 2 / (1 - taken / (n - 1))))
+        prior = 2 * sd**2 / PRIOR_SD**2 / (n - 1)
+        exponent = (products.both + prior * PRIOR) / (products.speeds + prior)
+        taken = products.speeds / (products.speeds + prior)
+    exponent_sd = sd * math.sqrt(2 / (n - 1) / (products.speeds + prior))
     # That the exponent is not certain is in both sds. Taken from the freedom too, the interval of
     # four runs would be half as wide again, and it holds in 99 % as it is.
     return Fitted(exponent, exponent_sd, sd, freedom)

@@ -11,7 +11,7 @@ from profiler.comparing.comparison import Basis
 from profiler.comparing.estimate import Estimate
 from profiler.comparing.log_ratio import LogRatio, Spread
 from profiler.comparing.report import percent, ratio
-from profiler.result import AtUsualSpeed, Experience, OverRuns, RunResult
+from profiler.result import Experience, OverRuns, RunResult
 from profiler.stats import student
 
 
@@ -47,9 +47,13 @@ def between_times(estimate: Estimate, baseline: RunResult, candidate: RunResult)
 
 
 class _Usual(NamedTuple):
-    """What the device's speed made of the log ratio, and what runs differ by beside it."""
+    """What the device's speed made of the log ratio, and what runs differ by beside it.
+
+    ``uncertain``: of ``shift``, by the sentinels' own intervals.
+    """
 
     shift: float
+    uncertain: float
     reach: float
     freedom: float
     runs: int
@@ -69,16 +73,14 @@ def _at_usual_speed(baseline: RunResult, candidate: RunResult) -> _Usual | None:
     parts = [Spread(each.relative_sd**2, each.freedom) for each in usual]
     freedom = log_ratio.joint_freedom(parts)
     reach = student(freedom) * math.sqrt(sum(part.variance for part in parts))
-    return _Usual(moved[1] - moved[0], reach, freedom, _fewest(usual))
-
-
-def _fewest(usual: list[AtUsualSpeed]) -> int:
-    return min(each.runs for each in usual)
+    halves = [each.exponent * (now.seconds.relative_half_width or 0.0) for each, now in known]
+    runs = min(each.runs for each in usual)
+    return _Usual(moved[1] - moved[0], math.hypot(*halves), reach, freedom, runs)
 
 
 def _of_usual(estimate: Estimate, found: LogRatio, usual: _Usual, within: float) -> Estimate:
     seconds = ratio(found.interval())
-    reach = max(usual.reach, within)
+    reach = max(usual.reach, math.hypot(within, usual.uncertain))
     return estimate._replace(
         found=_reaching(found.value - usual.shift, reach, usual.freedom),
         basis=Basis.USUAL_SPEED,

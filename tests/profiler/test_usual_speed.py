@@ -22,6 +22,7 @@ from profiler.usual_speed import (
     PRIOR,
     SETTLING_RUNS,
     Seen,
+    Within,
     at_usual_speed,
     fit,
 )
@@ -144,6 +145,14 @@ def test_a_device_that_became_another_one_has_another_usual_speed(tmp_path: Path
     assert found[14 + ANOTHER_RUNS - 2] == pytest.approx(1.0, abs=0.02)
     assert found[-1] == pytest.approx(0.6, abs=0.02)
     assert len({round(each, 3) for each in found[-10:] if each is not None}) == 1
+
+
+def test_no_run_is_known_better_than_it_tells_by_itself() -> None:
+    """Four that agree by chance bound nothing that one of them leaves open."""
+    runs = [Seen(0.01, 0.001)] * 5
+    found = at_usual_speed(runs[0], runs[1:], within=Within(0.03, 0.04)).found
+    assert found is not None
+    assert found.p50.relative_half_width == pytest.approx(0.05, rel=0.01)
 
 
 def test_equal_runs_are_no_certainty() -> None:
