@@ -85,7 +85,7 @@ def at_usual_speed(
     this: Seen,
     past: Sequence[Seen],
     settled: float | None = None,
-    within: Within = Within(0.0, 0.0),
+    within: Within = NOTHING_SAID,
 ) -> Usual:
     """What this run's median would be at the speed that the device usually has.
 

@@ -35,7 +35,7 @@ def between_times(estimate: Estimate, baseline: RunResult, candidate: RunResult)
     if reach <= within:
         return estimate
     usual = _at_usual_speed(baseline, candidate)
-    if usual is not None and usual.reach < reach:
+    if usual is not None and usual.beside(within) < reach:
         return _of_usual(estimate, found, usual, within)
     return estimate._replace(
         found=_reaching(found.value, reach, widest.freedom),
@@ -57,6 +57,10 @@ class _Usual(NamedTuple):
     reach: float
     freedom: float
     runs: int
+
+    def beside(self, within: float) -> float:
+        """What bounds the ratio: what runs differ by, and no less than the two tell themselves."""
+        return max(self.reach, math.hypot(within, self.uncertain))
 
 
 def _at_usual_speed(baseline: RunResult, candidate: RunResult) -> _Usual | None:
@@ -80,9 +84,8 @@ def _at_usual_speed(baseline: RunResult, candidate: RunResult) -> _Usual | None:
 
 def _of_usual(estimate: Estimate, found: LogRatio, usual: _Usual, within: float) -> Estimate:
     seconds = ratio(found.interval())
-    reach = max(usual.reach, math.hypot(within, usual.uncertain))
     return estimate._replace(
-        found=_reaching(found.value - usual.shift, reach, usual.freedom),
+        found=_reaching(found.value - usual.shift, usual.beside(within), usual.freedom),
         basis=Basis.USUAL_SPEED,
         note=(
             f"Of the seconds as measured the ratio is {seconds}; how each follows the device's "

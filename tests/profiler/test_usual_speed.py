@@ -332,6 +332,15 @@ def test_where_the_speed_tells_nothing_the_seconds_stand(tmp_path: Path, case: s
     assert found.basis is Basis.WALL_CLOCK
 
 
+def test_a_sentinel_that_is_not_sure_of_itself_makes_no_regression(tmp_path: Path) -> None:
+    old, new = wandering(tmp_path, 1.06)[-2:]
+    assert new.sentinel is not None
+    seconds = new.sentinel.seconds.value
+    unsure = Interval(value=seconds, low=0.9 * seconds, high=1.1 * seconds)
+    new = new.model_copy(update={"sentinel": new.sentinel.model_copy(update={"seconds": unsure})})
+    assert not compare_results(old, new).verdict.winner
+
+
 def test_units_of_the_sentinel_are_still_to_be_had(tmp_path: Path) -> None:
     runs = wandering(tmp_path, 1.06)
     found = compare_results(runs[-2], runs[-1], basis=Basis.SENTINEL)
