@@ -117,6 +117,7 @@ def at_usual_speed(
         AtUsualSpeed(
             runs=len(runs),
             exponent=fitted.exponent,
+            exponent_sd=fitted.exponent_sd,
             sentinel_seconds=math.exp(usual),
             relative_sd=fitted.sd,
             freedom=fitted.freedom,

@@ -155,6 +155,7 @@ def test_fleetmark_with_all_its_figures() -> None:
         at_usual_speed=result.AtUsualSpeed(
             runs=9,
             exponent=0.8,
+            exponent_sd=0.1,
             sentinel_seconds=1e-3,
             relative_sd=0.02,
             freedom=5.0,

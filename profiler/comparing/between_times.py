@@ -11,6 +11,7 @@ from profiler.comparing.comparison import Basis
 from profiler.comparing.estimate import Estimate
 from profiler.comparing.log_ratio import LogRatio, Spread
 from profiler.comparing.report import percent, ratio
+from profiler.device.run_history import configuration_of
 from profiler.result import Experience, OverRuns, RunResult
 from profiler.stats import student
 
@@ -73,11 +74,23 @@ def _at_usual_speed(baseline: RunResult, candidate: RunResult) -> _Usual | None:
     usual = [each for each, _ in known]
     # One speed for both, in the middle between what was usual when either was measured.
     common = sum(math.log(each.sentinel_seconds) for each in usual) / 2
-    moved = [each.exponent * (math.log(now.seconds.value) - common) for each, now in known]
+    away = [math.log(now.seconds.value) - common for _, now in known]
+    follows = usual
+    if configuration_of(baseline) == configuration_of(candidate):
+        # One exponent, then: by two estimates of it equal speeds far from the usual one would
+        # differ, and what a regression makes of the candidate's own would hide the regression.
+        follows = [min(usual, key=lambda each: each.exponent_sd)] * 2
+        bent = follows[0].exponent_sd * abs(away[1] - away[0])
+    else:
+        bent = math.hypot(*(e.exponent_sd * by for e, by in zip(follows, away, strict=True)))
+    moved = [each.exponent * by for each, by in zip(follows, away, strict=True)]
     parts = [Spread(each.relative_sd**2, each.freedom) for each in usual]
     freedom = log_ratio.joint_freedom(parts)
-    reach = student(freedom) * math.sqrt(sum(part.variance for part in parts))
-    halves = [each.exponent * (now.seconds.relative_half_width or 0.0) for each, now in known]
+    reach = student(freedom) * math.sqrt(sum(part.variance for part in parts) + bent**2)
+    halves = [
+        each.exponent * (now.seconds.relative_half_width or 0.0)
+        for each, (_, now) in zip(follows, known, strict=True)
+    ]
     runs = min(each.runs for each in usual)
     return _Usual(moved[1] - moved[0], math.hypot(*halves), reach, freedom, runs)
 

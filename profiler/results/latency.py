@@ -87,7 +87,7 @@ class AtUsualSpeed(Frozen):
     Attributes:
         runs: of this configuration with the same sentinel, this one included.
         exponent: latency ∝ sentinel ** exponent; 1: what slows the sentinel slows the model as
-            much, 0: the model does not feel it.
+            much, 0: the model does not feel it. ``exponent_sd``: what it is uncertain by.
         sentinel_seconds: the sentinel's usual duration: the median over the first four runs. It
             stays, so that all later figures are of one speed, until the device is another one.
         relative_sd: of this figure, from run to run.
@@ -97,6 +97,7 @@ class AtUsualSpeed(Frozen):
 
     runs: int
     exponent: float
+    exponent_sd: float
     sentinel_seconds: float = Field(gt=0)
     relative_sd: float
     freedom: float = Field(gt=0)

@@ -152,6 +152,7 @@ def result(
         at_usual_speed=AtUsualSpeed(
             runs=5,
             exponent=1.0,
+            exponent_sd=0.1,
             sentinel_seconds=0.003,
             relative_sd=0.01,
             freedom=3.0,

@@ -332,6 +332,17 @@ def test_where_the_speed_tells_nothing_the_seconds_stand(tmp_path: Path, case: s
     assert found.basis is Basis.WALL_CLOCK
 
 
+def test_far_apart_in_speed_an_uncertain_exponent_makes_no_regression(tmp_path: Path) -> None:
+    pair = wandering(tmp_path, 1.06)[-2:]
+    assert compare_results(*pair).verdict is Verdict.SLOWER
+    unsure = []
+    for each in pair:
+        assert each.at_usual_speed is not None
+        usual = each.at_usual_speed.model_copy(update={"exponent_sd": 2.0})
+        unsure.append(each.model_copy(update={"at_usual_speed": usual}))
+    assert not compare_results(*unsure).verdict.winner
+
+
 def test_a_sentinel_that_is_not_sure_of_itself_makes_no_regression(tmp_path: Path) -> None:
     old, new = wandering(tmp_path, 1.06)[-2:]
     assert new.sentinel is not None

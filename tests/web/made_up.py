@@ -152,6 +152,7 @@ def _speed(latency: Latency) -> dict[str, object]:
         "at_usual_speed": AtUsualSpeed(
             runs=5,
             exponent=0.72,
+            exponent_sd=0.1,
             sentinel_seconds=0.0034,
             relative_sd=0.01,
             freedom=3.0,
