@@ -27,7 +27,8 @@ from agents.supervise import (
 from profiler.errors import FleetmarkError
 
 # Starts helpers as Ray does: in process groups of their own, but in its session. One of them does
-# not listen to SIGTERM, one has a child of its own.
+# not listen to SIGTERM, one has a child of its own. What several of them say at a time is one write
+# each: print sends a line in pieces, and another's would come between.
 STAND_IN = f"""#!{sys.executable}
 import os, signal, sys, time
 print("arguments", *sys.argv[1:], flush=True)
@@ -39,11 +40,10 @@ for stubborn in (False, True):
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         elif os.fork() == 0:
             os.setpgid(0, 0)
-        # One write: print sends a line in pieces, and theirs would mix.
         os.write(1, b"helper %d\\n" % os.getpid())
         time.sleep(600)
         os._exit(0)
-print("Ray runtime started", flush=True)
+os.write(1, b"Ray runtime started\\n")
 time.sleep(600)
 """
 

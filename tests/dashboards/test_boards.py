@@ -168,6 +168,12 @@ def test_variables_of_every_board(uid: str) -> None:
 
 
 @every_board
+def test_a_board_does_not_open_with_a_run_that_measured_nothing(uid: str) -> None:
+    (run,) = (each for each in BOARDS[uid]["templating"]["list"] if each["name"] == "run")
+    assert 'status="succeeded"' in run["query"]["query"]
+
+
+@every_board
 def test_boards_lead_to_each_other_and_to_the_runs_page(uid: str) -> None:
     board = BOARDS[uid]
     assert board["tags"] == [frame.TAG]

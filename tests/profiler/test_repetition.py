@@ -166,6 +166,33 @@ def test_the_sentinel_is_timed_before_between_and_after(tmp_path: Path) -> None:
         assert not ((ends > start) & (slices.start_ns < end)).any()
 
 
+@pytest.mark.parametrize(("budget", "expected"), [(2.0, 2.0 - 0.04), (0.15, 0.10 + 0.11 / 2)])
+def test_what_the_sentinel_takes_at_the_edges_is_part_of_the_budget(
+    tmp_path: Path, clock: _Clock, monkeypatch: pytest.MonkeyPatch, budget: float, expected: float
+) -> None:
+    class Work:
+        kind = "virtual"
+
+        def __call__(self) -> None:
+            clock.now += 10_000_000
+
+    def call() -> None:
+        clock.now += 5_000_000
+
+    monkeypatch.setattr("profiler.repetition.LayersWork", Work)
+    plan = default_plan(
+        tmp_path / "r.npz",
+        sentinel=True,
+        budget_seconds=budget,
+        least_seconds=0.05,
+        stop=StopSpec(relative_half_width=0.0),
+        warmup=WarmupSpec(min_iterations=0, max_seconds=0),
+    )
+    # Four slices make it ready, before the model is warmed up; four, and one that is not kept, are
+    # an edge. What hardly has room for those is measured for half of its time all the same.
+    assert run(plan, call).measured_seconds == pytest.approx(expected, abs=0.011)
+
+
 def test_no_warm_up_when_none_is_wanted(tmp_path: Path, clock: _Clock) -> None:
     def call() -> None:
         clock.now += 5_000_000
