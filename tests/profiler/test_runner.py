@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from profiler.base import Frozen
-from profiler.commands import MeasureMemory, MemoryMeasured, Prepared, Repeat, Repeated
+from profiler.commands import MeasureMemory, MemoryMeasured, Preload, Prepared, Repeat, Repeated
 from profiler.errors import OutOfMemory
 from profiler.events import WorkerRequest
 from profiler.forked import call_in_child
@@ -25,6 +26,14 @@ from tests.builders import make_spec
 from tests.fake_model import FakeAdapter
 
 PREPARED = Prepared(converted=None, preflight=None, phases_seconds={})
+
+
+class _Imported(Frozen):
+    """Of the garbage collector: on while importing, on afterwards, objects that it looks at."""
+
+    meanwhile: bool
+    afterwards: bool
+    looked_at: int
 
 
 class _Seen(Frozen):
@@ -108,6 +117,29 @@ def memory_pass(work: Path, error: Exception) -> MemoryMeasured:
     )
     assert isinstance(answer, MemoryMeasured)
     return answer
+
+
+def test_what_an_engine_s_import_leaves_is_never_collected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Importing(FakeAdapter):
+        def preload(self) -> None:
+            self.collects = gc.isenabled()
+            self.kept = [[] for _ in range(100_000)]  # type: ignore[var-annotated]
+
+    adapter = Importing(lambda: None)
+    monkeypatch.setattr("profiler.runner.adapter_for", lambda _: adapter)
+
+    def preload() -> _Imported:
+        Runner(lambda _: None).carry_out(Preload(runtime=Runtime.ONNXRUNTIME))
+        return _Imported(
+            meanwhile=adapter.collects, afterwards=gc.isenabled(), looked_at=len(gc.get_objects())
+        )
+
+    found = call_in_child(preload, _Imported, "importing")
+    assert not found.meanwhile
+    assert found.afterwards
+    assert found.looked_at < 10_000
 
 
 def test_a_memory_pass_that_fails_costs_the_memory_only(tmp_path: Path) -> None:
