@@ -56,14 +56,20 @@ def parse_stat(text: str) -> tuple[str, int]:
 def mark_of(pid: int) -> ProcessMark | None:
     """The mark of a running process; ``None`` when there is none, or a zombie."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        state, mark = _state_and_mark(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return None if state in {"Z", "X"} else mark
+
+
+def _state_and_mark(pid: int) -> tuple[str, ProcessMark]:
+    """Raises:
+    FileNotFoundError: there is no such process, as ``ProcessLookupError`` in mid-reading.
+    """
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     state, ticks = parse_stat(text)
-    if state in {"Z", "X"}:
-        return None
     boot_id = BOOT_ID.read_text(encoding="ascii").strip()
-    return ProcessMark(pid=pid, boot_id=boot_id, start_ticks=ticks)
+    return state, ProcessMark(pid=pid, boot_id=boot_id, start_ticks=ticks)
 
 
 def ray_command() -> str:
@@ -106,7 +112,7 @@ class RayProcess:
         """Start it in a session of its own, its output in ``log``.
 
         Raises:
-            FleetmarkError: Ray is not installed, or ended at once.
+            FleetmarkError: Ray is not installed.
         """
         command = [ray_command(), "start", "--block", "--disable-usage-stats", *arguments]
         with log.open("wb") as file:
@@ -118,10 +124,8 @@ class RayProcess:
                 env=dict(environment),
                 start_new_session=True,
             )
-        mark = mark_of(child.pid)
-        if mark is None:
-            child.wait()
-            raise FleetmarkError(f"Ray ended at once:\n{log_tail(log)}")
+        # Also of one that has ended already: it is ours to wait for, so the number is still its.
+        _, mark = _state_and_mark(child.pid)
         return cls(mark, child)
 
     @classmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.addresses import free_port, own_address
 from agents.client import Client, Unreachable
 from agents.messages import DeviceState
 from agents.secretfile import read_secret
@@ -50,8 +50,8 @@ def local_fleet(directory: Path) -> Iterator[LocalFleet]:
         FleetmarkError: one of them does not come up; with what it said.
     """
     data_dir, state_dir = directory / "coordinator", directory / "agent"
-    port, ray_port = _free_port(), _free_port()
-    host = _own_host()
+    port, ray_port = free_port(), free_port()
+    host = own_address()
     url = f"http://{host}:{port}"
     with (
         _process(
@@ -148,16 +148,3 @@ def _connect(url: str, data_dir: Path, coordinator: _Child, agent: _Child) -> Cl
             pass
         time.sleep(0.2)
     raise FleetmarkError(f"the device did not come up within {START_SECONDS:.0f} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _own_host() -> str:
-    from agents.coordinator.app import own_address
-
-    return own_address()

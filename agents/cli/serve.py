@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from agents.addresses import own_address
 from agents.cli import arguments, connection, options, show
 from profiler.errors import FleetmarkError, InputError
 
@@ -55,7 +56,7 @@ def coordinator(
       fleetmark coordinator --data-dir /srv/fleetmark
     """
     try:
-        from agents.coordinator.app import Settings, own_address, serve
+        from agents.coordinator.app import Settings, serve
         from agents.coordinator.auth import Role
         from agents.device.agent import DeviceAgent
         from agents.device.inventory import read_versions

@@ -64,18 +64,6 @@ class Settings(Frozen):
         return f"http://{self.host}:{self.port}"
 
 
-def own_address() -> str:
-    """The address under which others most likely reach this machine."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent; the route to an address of the documentation range picks ours.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        address: str = probe.getsockname()[0]
-    return address
-
-
 class Stack:
     """The parts of a running coordinator.
 

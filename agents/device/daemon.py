@@ -7,16 +7,15 @@ import os
 import random
 import secrets
 import select
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
+from agents.addresses import free_port, own_address_towards
 from agents.client import ApiError, Client, Unreachable
 from agents.device.config import CONFIG_VARIABLE, KEEP_WARM_SECONDS, AgentConfig
 from agents.device.inventory import read_inventory, read_versions
@@ -94,27 +93,6 @@ def device_key(state_dir: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32))
     return path.read_text(encoding="ascii").strip()
-
-
-def own_address(coordinator: str) -> str:
-    """The address of this host on the way to the coordinator.
-
-    Raises:
-        OSError: there is no way yet, or the coordinator's name is not known.
-    """
-    parts = urlsplit(coordinator)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        # Nothing is sent: connecting a datagram socket only picks the route.
-        probe.connect((parts.hostname or "127.0.0.1", parts.port or 80))
-        address: str = probe.getsockname()[0]
-    return address
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class StopSign:
@@ -206,7 +184,7 @@ class Daemon:
             return settings.address
         for pause in back_off():
             try:
-                return own_address(settings.coordinator)
+                return own_address_towards(settings.coordinator)
             except OSError as error:
                 self._say(
                     f"no way to {settings.coordinator} ({error.strerror}); "

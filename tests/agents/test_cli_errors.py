@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import socket
 from pathlib import Path
 
 import pytest
 
+from agents.addresses import free_port
 from agents.cli import main, options
 from agents.cli.connection import find_token
 from agents.cli.main import run
@@ -171,13 +171,6 @@ def test_no_token_is_said_with_the_way_to_one(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "--token-file FILE" in refused(command, capsys)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @pytest.mark.parametrize(

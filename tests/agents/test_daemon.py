@@ -28,9 +28,7 @@ from agents.device.daemon import (
     StopSign,
     back_off,
     device_key,
-    free_port,
     only_one,
-    own_address,
 )
 from agents.messages import Admission, HeartbeatAnswer, Problem, Registration
 from agents.secretfile import read_secret
@@ -211,15 +209,6 @@ def test_the_lock_is_the_kernels_and_ends_with_its_process(tmp_path: Path) -> No
         pass
 
 
-def test_the_own_address_is_on_the_way_to_the_coordinator() -> None:
-    assert own_address("http://127.0.0.1:8470") == "127.0.0.1"
-
-
-def test_a_free_port_can_be_used() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", free_port("127.0.0.1")))
-
-
 def test_a_stop_sign_can_be_set_in_a_signal_handler() -> None:
     sign = StopSign()
     assert not sign.is_set()
@@ -357,7 +346,7 @@ def test_a_network_that_comes_up_late_is_waited_for(
             raise found
         return found
 
-    monkeypatch.setattr(daemon, "own_address", address)
+    monkeypatch.setattr(daemon, "own_address_towards", address)
     world.run(world.daemon(address=None), lambda: world.coordinator.beats > 0)
     assert world.coordinator.registrations[0].address == "127.0.0.1"
     assert any("Network is unreachable" in line for line in world.said)

@@ -179,7 +179,8 @@ class World:
         self.transfers = FakeTransfers()
         self.presence = Presence(lambda: datetime.now(timezone.utc))
         self.seconds = 0.0
-        self.executor = ThreadPoolExecutor(2)
+        # One thread: a loop asks for one thing at a time, and ``drive`` waits for the last of them.
+        self.executor = ThreadPoolExecutor(1)
         self.judged: list[str] = []
         self.judge: Callable[[str], None] = self.judged.append
 
@@ -220,7 +221,10 @@ class World:
                 await asyncio.gather(task, return_exceptions=True)
             return loop
 
-        return asyncio.run(main())
+        loop = asyncio.run(main())
+        # The loop was cancelled; what a thread did for it may still be under way.
+        self.executor.submit(int).result()
+        return loop
 
     def after_a_lease(self) -> bool:
         """Time goes on, a lease at a time."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agents import supervise
+from agents.addresses import free_port
 from agents.coordinator import head as module
 from agents.coordinator.head import Head, HeadMark
 from agents.supervise import mark_of
@@ -30,13 +31,6 @@ with socket.create_server(("", port)):
     print("Ray runtime started.", flush=True)
     time.sleep(600)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class World:

@@ -147,6 +147,28 @@ def test_a_zombie_is_dead() -> None:
         assert mark_of(child.pid) is None
 
 
+def test_one_that_ended_before_it_was_looked_at_is_one_that_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, log = tmp_path / "ray", tmp_path / "ray.log"
+    script.write_text("#!/bin/sh\necho no room\n", encoding="ascii")
+    script.chmod(0o755)
+    monkeypatch.setattr(supervise, "ray_command", lambda: str(script))
+    start = subprocess.Popen
+
+    def looked_at_late(*arguments: object, **options: object) -> subprocess.Popen[bytes]:
+        child = start(*arguments, **options)  # type: ignore[call-overload]
+        wait_until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+        return child  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(subprocess, "Popen", looked_at_late)
+    process = RayProcess.start([], {}, log)
+    assert not process.running()
+    assert log_tail(log) == "no room"
+    process.stop()
+    assert mark_of(process.mark.pid) is None
+
+
 @pytest.mark.parametrize("change", [{"start_ticks": 1}, {"boot_id": "the boot before"}])
 def test_another_process_with_the_same_pid_is_left_alone(change: dict[str, object]) -> None:
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as child:

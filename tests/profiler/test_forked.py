@@ -227,7 +227,7 @@ def test_a_process_that_the_model_leaves_behind_does_not_hold_its_answer_up(
         pid = os.fork()
         if pid == 0:
             leave()
-        while not status.exists():
+        while not (status.exists() and status.read_text(encoding="ascii")):
             time.sleep(0.001)
         return Number(value=pid)
 

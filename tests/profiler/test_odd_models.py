@@ -77,7 +77,7 @@ def test_growing_latency_is_flagged_and_kept(tmp_path: Path) -> None:
     def call() -> None:
         nonlocal calls
         calls += 1
-        time.sleep(0.0005 + 0.00005 * calls)
+        time.sleep(0.0005 + 0.0002 * calls)
 
     found = measured(tmp_path, call)
     assert {"not_steady", "not_converged"} <= names(found)
