@@ -12,10 +12,13 @@ from collections.abc import Callable
 from time import perf_counter_ns
 from typing import Any
 
+import numpy as np
+
 from profiler.contention import Counters, read_counters
 from profiler.samples import Blocks, Iterations, Recording, SentinelSlices
 from profiler.sentinel import Sentinel
-from profiler.timing import Clock, DeviceTimer, Stamps, timed_block, timed_block_on_device
+from profiler.stamps import Stamps
+from profiler.timing import Clock, DeviceTimer, timed_block, timed_block_on_device
 
 BLOCK_NS = 250_000_000
 # From so many iterations in a block on, its first one is not counted.
@@ -46,7 +49,7 @@ class TimedBlocks:
         counters: Callable[[], Counters] = read_counters,
         clock: Clock = perf_counter_ns,
     ) -> None:
-        self.stamps: Stamps = []
+        self.stamps = Stamps()
         self.device_ns: list[int] = []
         self.lead_in: list[int] = []
         self._call = call
@@ -91,8 +94,9 @@ class TimedBlocks:
 
     def counted(self) -> Stamps:
         """The stamps without those that only led in."""
-        left_out = set(self.lead_in)
-        return [stamp for i, stamp in enumerate(self.stamps) if i not in left_out]
+        kept = np.ones(len(self.stamps), dtype=np.bool_)
+        kept[self.lead_in] = False
+        return Stamps.of(self.stamps.start_ns()[kept], self.stamps.end_ns()[kept])
 
     def recording(self, repetition: int, warmup: Stamps) -> Recording:
         """All of it, as columns."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from statistics import median
 from time import perf_counter, perf_counter_ns, sleep
 from typing import Literal, NamedTuple
 
@@ -21,7 +20,8 @@ from profiler.result import InputInfo, RepetitionFigures
 from profiler.runtimes.base import LoadedModel, LoadRequest, RuntimeAdapter
 from profiler.scenarios.live_state import LiveState
 from profiler.sentinel import LayersWork, Sentinel
-from profiler.timing import Stamps, clock_overhead_ns, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import clock_overhead_ns, timed_block
 from profiler.warmup import QUICK_WINDOW_SECONDS, WINDOW_SECONDS, is_moving, is_steady
 
 # Warm-up may use up to this share of a repetition's budget, so that something is left to measure.
@@ -58,7 +58,7 @@ def _first_call(loaded: LoadedModel) -> float:
 def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]:
     limit = min(plan.warmup.max_seconds, plan.budget_seconds * WARMUP_SHARE)
     if limit <= 0:
-        return [], plan.warmup.min_iterations == 0
+        return Stamps(), plan.warmup.min_iterations == 0
     # Two windows must fit into a short warm-up, or it could never be found steady.
     longest = WINDOW_SECONDS if plan.repetitions > 1 else QUICK_WINDOW_SECONDS
     window = min(longest, limit * WINDOW_SHARE)
@@ -68,7 +68,7 @@ def _warm_up(loaded: LoadedModel, plan: Plan, emit: Emit) -> tuple[Stamps, bool]
 
     def enough(stamps: Stamps) -> bool:
         nonlocal steady
-        latencies.extend((b - a) / 1e9 for a, b in stamps[len(latencies) :])
+        latencies.extend(stamps[len(latencies) :].seconds().tolist())
         steady = len(stamps) >= plan.warmup.min_iterations and is_steady(latencies, window)
         emit(_warmup_progress(plan, start, stamps))
         return steady
@@ -82,7 +82,7 @@ def _untimed_blocks(
     loaded: LoadedModel, seconds: float, enough: Callable[[Stamps], bool], start_ns: int
 ) -> Stamps:
     """Blocks of the warm-up: nothing but steadiness is judged between them."""
-    stamps: Stamps = []
+    stamps = Stamps()
     end = start_ns + int(seconds * 1e9)
     while True:
         until = min(perf_counter_ns() + BLOCK_NS, end)
@@ -100,7 +100,7 @@ def _warmup_progress(plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent
         repetition=plan.index,
         repetitions=plan.repetitions,
         iterations=len(stamps),
-        p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
+        p50_seconds=float(np.median(stamps[-1000:].seconds())),
     )
 
 
@@ -265,7 +265,7 @@ def _settling(plan: Plan, stamps: Stamps, latencies: MeasuredLatencies | None) -
         repetition=plan.index,
         repetitions=plan.repetitions,
         iterations=len(stamps),
-        p50_seconds=median([(b - a) / 1e9 for a, b in stamps[-1000:]]),
+        p50_seconds=float(np.median(stamps[-1000:].seconds())),
         latencies=latencies,
     )
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from profiler.contention import Counters
+from profiler.stamps import Stamps
 from profiler.trace_samples import TraceSamples
 
 FILE_NAME = "iterations.npz"
@@ -134,8 +135,8 @@ class Iterations(_Table):
     def from_stamps(
         cls,
         repetition: int,
-        warmup: list[tuple[int, int]],
-        timed: list[tuple[int, int]],
+        warmup: Sequence[tuple[int, int]],
+        timed: Sequence[tuple[int, int]],
         lead_in: Sequence[int] = (),
         device_ns: Sequence[int] = (),
     ) -> Self:
@@ -148,18 +149,20 @@ class Iterations(_Table):
             lead_in: indices in ``timed`` of iterations that only led in after a pause.
             device_ns: the accelerator's own time of each of ``timed``; none where not taken.
         """
-        stamps = np.array(warmup + timed, dtype=np.int64).reshape(-1, 2)
-        marks = np.zeros(len(stamps), dtype=np.bool_)
+        parts = [part if isinstance(part, Stamps) else Stamps(part) for part in (warmup, timed)]
+        start_ns = np.concatenate([part.start_ns() for part in parts])
+        latency_ns = np.concatenate([part.latency_ns() for part in parts])
+        marks = np.zeros(len(start_ns), dtype=np.bool_)
         marks[: len(warmup)] = True
         marks[len(warmup) + np.array(lead_in, dtype=np.intp)] = True
-        on_device = np.full(len(stamps), UNKNOWN, dtype=np.int64)
+        on_device = np.full(len(start_ns), UNKNOWN, dtype=np.int64)
         if device_ns:
             on_device[len(warmup) :] = device_ns
         return cls(
-            repetition=np.full(len(stamps), repetition, dtype=np.uint16),
+            repetition=np.full(len(start_ns), repetition, dtype=np.uint16),
             warmup=marks,
-            start_ns=stamps[:, 0],
-            latency_ns=stamps[:, 1] - stamps[:, 0],
+            start_ns=start_ns,
+            latency_ns=latency_ns,
             device_ns=on_device,
         )
 

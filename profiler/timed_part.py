@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from time import perf_counter_ns
 
 import numpy as np
@@ -27,7 +26,8 @@ from profiler.scenarios.waiting import Waited
 from profiler.sentinel import Sentinel
 from profiler.shifts import Shifts, shifts_for
 from profiler.spec import Scenario, StopSpec
-from profiler.timing import Stamps
+from profiler.stamps import Stamps
+from profiler.timing import timed_block
 
 # A server's stretches end with no call waiting; then there is time for the sentinel.
 STRETCH_SECONDS = 0.5
@@ -139,7 +139,7 @@ class _Enough:
         if len(stamps) < self._next or elapsed < self._spec.min_seconds:
             return False
         self._next = stop.next_check(self._spec, len(stamps))
-        self.converged = stop.judge([(b - a) / 1e9 for a, b in stamps], self._spec).enough
+        self.converged = stop.judge(stamps.seconds(), self._spec).enough
         return self.converged
 
 
@@ -181,8 +181,7 @@ def _sustained(now: Situation) -> TimedPart:
     if perf_counter_ns() < limit_ns and waited.look(perf_counter_ns()):
         blocks.run((limit_ns - perf_counter_ns()) / 1e9, settled)
     # Nothing is ended by it, but whether the figure is as narrow as was asked for is told.
-    counted = [(b - a) / 1e9 for a, b in blocks.counted()]
-    enough = stop.judge(counted, now.plan.stop).enough
+    enough = stop.judge(blocks.counted().seconds(), now.plan.stop).enough
     return _one_by_one(now, blocks, shifts, converged=enough)
 
 
@@ -207,13 +206,13 @@ class _News:
 
     def tell(self, stamps: Stamps) -> None:
         # A block's recent past is enough for a progress bar, and keeps the pause short.
-        recent = median([(b - a) / 1e9 for a, b in stamps[-1000:]])
+        recent = float(np.median(stamps[-1000:].seconds()))
         seconds = (stamps[-1][1] - self._start_ns) / 1e9
         self._now.tell(seconds, len(stamps), recent, self.new(stamps))
 
     def new(self, stamps: Stamps) -> NDArray[np.float64]:
         """Seconds of the iterations since the last."""
-        found = np.array([b - a for a, b in stamps[self._told :]], dtype=np.float64) / 1e9
+        found = stamps[self._told :].seconds()
         self._told = len(stamps)
         return found
 
@@ -226,7 +225,7 @@ def _one_by_one(
     return TimedPart(
         recording=blocks.recording(now.plan.index, now.warmup),
         iterations=len(counted),
-        median_seconds=median(b - a for a, b in counted) / 1e9,
+        median_seconds=float(np.median(counted.seconds())),
         converged=converged,
         shifted_seconds=shifts.seconds if shifts is not None else 0.0,
     )
@@ -242,14 +241,10 @@ def _shifts(now: Situation) -> Shifts | None:
 
 def _warm_seconds(now: Situation) -> NDArray[np.float64]:
     """Latencies of the warm-up's later half, in measured order; a few calls where it was short."""
-    stamps: Stamps = list(now.warmup[len(now.warmup) // 2 :])
+    stamps = now.warmup[len(now.warmup) // 2 :]
     while len(stamps) < LEAST_WARMUP_CALLS:
-        start = perf_counter_ns()
-        now.loaded.call()
-        if now.loaded.synchronize is not None:
-            now.loaded.synchronize()
-        stamps.append((start, perf_counter_ns()))
-    return np.array([(b - a) / 1e9 for a, b in stamps])
+        timed_block(now.loaded.call, now.loaded.synchronize, 0, stamps, perf_counter_ns)
+    return stamps.seconds()
 
 
 def _offline(now: Situation) -> TimedPart:
@@ -312,8 +307,8 @@ def _server(now: Situation) -> TimedPart:
     after = read_counters()
     _closing_edge(now)
     served_file.save(served, served_path(now.plan.samples_path))
-    done = list(zip(served.scheduled_ns.tolist(), served.end_ns.tolist(), strict=True))
-    if not done:
+    done = Stamps.of(served.scheduled_ns, served.end_ns)
+    if not len(done):
         raise ModelError(f"server: {trial.NO_CALLS}")
     span = (int(served.start_ns[0]), int(served.end_ns[-1]))
     return TimedPart(

@@ -7,8 +7,9 @@ from statistics import median
 from time import perf_counter_ns
 from typing import Any, Protocol
 
+from profiler.stamps import Stamps
+
 Clock = Callable[[], int]
-Stamps = list[tuple[int, int]]
 
 CALIBRATION_CALLS = 2_000
 
@@ -26,17 +27,18 @@ def timed_block(
         call: one inference.
         synchronize: waits for the accelerator; ``None`` where the call returns with the work done.
         until_ns: on the same clock.
-        stamps: gets (start, end) of each iteration, in nanoseconds.
+        stamps: gets start and end of each iteration, in nanoseconds.
         clock: monotonic, nanoseconds.
     """
-    append = stamps.append
+    began, ended = stamps.starts.append, stamps.ends.append
     end = 0
     if synchronize is None:
         while True:
             start = clock()
             call()
             end = clock()
-            append((start, end))
+            began(start)
+            ended(end)
             if end >= until_ns:
                 return
     while True:
@@ -44,7 +46,8 @@ def timed_block(
         call()
         synchronize()
         end = clock()
-        append((start, end))
+        began(start)
+        ended(end)
         if end >= until_ns:
             return
 
@@ -85,7 +88,8 @@ def timed_block_on_device(
         if synchronize is not None:
             synchronize()
         end = clock()
-        stamps.append((start, end))
+        stamps.starts.append(start)
+        stamps.ends.append(end)
         device_ns.append(timer.elapsed_ns())
         if end >= until_ns:
             return

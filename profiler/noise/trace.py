@@ -27,7 +27,8 @@ from profiler.sensors.base import Source
 from profiler.sensors.probe import first_line, numbered, parse_count
 from profiler.sensors.site import Site
 from profiler.sensors.system import CpuTimes, open_thermal, parse_cpu_times
-from profiler.timing import Clock, Stamps, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import Clock, timed_block
 
 if TYPE_CHECKING:
     from profiler.sentinel import Work
@@ -213,13 +214,13 @@ def record(
         clock: monotonic, nanoseconds.
         on_progress: is told the seconds that are over, between blocks.
     """
-    timed_block(work, None, clock() + LEAD_IN_NS, [], clock)
+    timed_block(work, None, clock() + LEAD_IN_NS, Stamps(), clock)
     blocks: list[Block] = []
     start = clock()
     end = start + int(seconds * 1e9)
     before = watch.read()
     while (now := clock()) < end:
-        stamps: Stamps = []
+        stamps = Stamps()
         timed_block(work, None, now + BLOCK_NS, stamps, clock)
         after = watch.read()
         blocks.append(block_of(stamps, before, after))
@@ -231,7 +232,6 @@ def record(
 
 def block_of(stamps: Stamps, before: Moment, after: Moment) -> Block:
     """The differences between two moments, beside the slices between them."""
-    pairs = np.array(stamps, dtype=np.int64)
     ticks = float(sysconf("SC_CLK_TCK"))
     busy = stolen = machine = None
     if before.cpu_times is not None and after.cpu_times is not None:
@@ -242,9 +242,9 @@ def block_of(stamps: Stamps, before: Moment, after: Moment) -> Block:
         machine = busy + stolen + idle
     states = [s for s in (before.firmware_state, after.firmware_state) if s is not None]
     return Block(
-        start_ns=int(pairs[0, 0]),
-        end_ns=int(pairs[-1, 1]),
-        slices_ns=pairs[:, 1] - pairs[:, 0],
+        start_ns=stamps.starts[0],
+        end_ns=stamps.ends[-1],
+        slices_ns=stamps.latency_ns(),
         cpu_seconds=(after.cpu_ns - before.cpu_ns) / 1e9,
         involuntary_switches=after.involuntary_switches - before.involuntary_switches,
         run_delay_seconds=_passed(before.run_delay_ns, after.run_delay_ns, 1e-9),

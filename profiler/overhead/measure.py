@@ -13,8 +13,9 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 from time import perf_counter_ns
+
+import numpy as np
 
 from profiler.comparing import log_ratio
 from profiler.errors import DeviceError
@@ -25,7 +26,8 @@ from profiler.runtimes.base import LoadRequest, RuntimeAdapter
 from profiler.sensors.sampler import Sampler
 from profiler.sensors.setup import ALL_SENSORS, SensorSetup
 from profiler.sensors.site import HERE
-from profiler.timing import Clock, Stamps, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import Clock, timed_block
 
 BLOCK_NS = 250_000_000
 # A block's median is of at least so many iterations.
@@ -62,11 +64,11 @@ class Bench:
 
     def block(self) -> float:
         """Median latency of a block, in seconds."""
-        stamps: Stamps = []
+        stamps = Stamps()
         until = self._clock() + BLOCK_NS
         while len(stamps) < BLOCK_ITERATIONS + LEAD_IN or stamps[-1][1] < until:
             timed_block(self._call, self._synchronize, until, stamps, self._clock)
-        return median(b - a for a, b in stamps[LEAD_IN:]) / 1e9
+        return float(np.median(stamps[LEAD_IN:].seconds()))
 
     def round(
         self, subject: Subject, start: Callable[[], None], stop: Callable[[], None], first: bool

@@ -20,7 +20,7 @@ from profiler.sensors.base import Source
 from profiler.sensors.discover import open_sources
 from profiler.sensors.newest import NewestFile, NewestWriter
 from profiler.sensors.source_reader import SourceReader
-from profiler.timing import Stamps
+from profiler.stamps import Stamps
 from tests.agents.test_baselines import NOISE, measured
 from tests.agents.test_cardinality import DEVICES, MODELS, large_fleet
 from tests.agents.test_exporter import registry_of
@@ -132,12 +132,12 @@ def _telling(sources: Sequence[Source]) -> Callable[[], None]:
 def _stamps(iterations: int) -> Stamps:
     """A block of a quarter of a second."""
     width = 250_000_000 // iterations
-    return [(i * width, (i + 1) * width) for i in range(iterations)]
+    return Stamps((i * width, (i + 1) * width) for i in range(iterations))
 
 
 def _counted(stamps: Stamps) -> dict[int, int]:
     """What is done between two blocks for the histogram."""
-    return count(np.array([b - a for a, b in stamps]) / 1e9)
+    return count(stamps.seconds())
 
 
 def _cpu_seconds(call: Callable[[], object]) -> float:

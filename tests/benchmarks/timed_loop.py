@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-from profiler.timing import Stamps, clock_overhead_ns, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import clock_overhead_ns, timed_block
 from tests.benchmarks.context import Context
 from tests.benchmarks.report import Section, Table
 
@@ -48,7 +49,7 @@ def stamped(until_ns: int) -> int:
 
 
 def timed(until_ns: int) -> int:
-    stamps: Stamps = []
+    stamps = Stamps()
     timed_block(nothing, None, until_ns, stamps)
     return len(stamps)
 

@@ -25,7 +25,8 @@ from profiler.sensors.counts import EnergyCounter
 from profiler.sensors.rapl import parse_modulus
 from profiler.sensors.recorder import Recorder, decode, encode
 from profiler.sensors.trace import Series, Trace
-from profiler.timing import Stamps, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import timed_block
 from tests.profiler.test_energy_counter import found
 from tests.simulated_sensors import (
     LONG_AGO,
@@ -100,7 +101,7 @@ class _Gpu:
 
 def test_2_a_window_ends_when_the_work_is_done_and_not_when_it_was_launched() -> None:
     gpu = _Gpu()
-    stamps: Stamps = []
+    stamps = Stamps()
     timed_block(gpu.call, gpu.synchronize, 20_000_000, stamps, gpu.clock)
     assert gpu.queued == 0
     assert stamps[-1][1] == gpu.now

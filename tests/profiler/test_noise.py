@@ -33,6 +33,7 @@ from profiler.noise.floor import (
 from profiler.noise.neighbours import Neighbour, Process, busiest, running
 from profiler.noise.trace import Moment, Watch, block_of, record
 from profiler.sensors.system import CpuTimes
+from profiler.stamps import Stamps
 from tests.noise_traces import Floats, NoGpu, Trace, state, wander
 
 BLOCK_SECONDS = 0.25
@@ -342,7 +343,7 @@ def test_a_block_holds_the_differences() -> None:
         cpu_pressure_us=60_000,
         memory_pressure_us=1,
     )
-    block = block_of([(0, 10), (10, 30)], moment(), after)
+    block = block_of(Stamps([(0, 10), (10, 30)]), moment(), after)
     assert block.slices_ns.tolist() == [10, 20]
     assert (block.start_ns, block.end_ns) == (0, 30)
     assert block.cpu_seconds == 0.2
@@ -360,7 +361,7 @@ def test_what_is_not_counted_is_not_zero() -> None:
         run_delay_ns=None, cpu_times=None, cpu_pressure_us=None, memory_pressure_us=None,
         throttle_events=None,
     )  # fmt: skip
-    block = block_of([(0, 10)], silent, moment())
+    block = block_of(Stamps([(0, 10)]), silent, moment())
     assert block.run_delay_seconds is None
     assert block.machine_seconds is None
     assert block.stolen_seconds is None
@@ -386,7 +387,7 @@ def test_what_is_not_counted_is_not_zero() -> None:
 def test_throttling(
     before: dict[str, Any], after: dict[str, Any], throttled: bool | None, undervoltage: bool | None
 ) -> None:
-    block = block_of([(0, 10)], moment(**before), moment(**after))
+    block = block_of(Stamps([(0, 10)]), moment(**before), moment(**after))
     assert block.throttled is throttled
     assert block.undervoltage is undervoltage
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from profiler.scenarios.arrivals import poisson_arrivals, waiter
 from profiler.scenarios.served import Served, join
 from profiler.scenarios.server import Server, serve, stretches
-from profiler.timing import Stamps, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import timed_block
 from tests.queueing import SimulatedDevice, lindley
 
 SECOND = 1_000_000_000
@@ -110,7 +111,7 @@ def test_a_closed_loop_hides_the_stall() -> None:
     services = [MILLISECOND] * 2000
     services[500] = SECOND
     device = SimulatedDevice(services)
-    stamps: Stamps = []
+    stamps = Stamps()
     timed_block(device.call, None, device.now + sum(services), stamps, device.clock)
     closed = np.array([(end - start) / 1e9 for start, end in stamps])
     assert len(closed) == 2000

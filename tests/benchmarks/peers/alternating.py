@@ -18,9 +18,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from profiler.blocks import BLOCK_NS, TimedBlocks
 from profiler.sentinel import LayersWork, Sentinel
-from profiler.timing import Stamps, timed_block
+from profiler.stamps import Stamps
+from profiler.timing import timed_block
 from tests.benchmarks.peers.engines import Call, Load, latencies_ns, load, tell, warm_up
 
 Block = Callable[[], float]
@@ -33,7 +36,7 @@ def timed(call: Call, block_ns: int) -> Block:
     """A block as a repetition times it: no garbage is collected meanwhile."""
 
     def block() -> float:
-        stamps: Stamps = []
+        stamps = Stamps()
         gc.disable()
         try:
             timed_block(call, None, time.perf_counter_ns() + block_ns, stamps)
@@ -74,7 +77,7 @@ def _never_enough(stamps: Stamps) -> bool:
 
 
 def _median_ns(stamps: Stamps) -> float:
-    return statistics.median(end - start for start, end in stamps)
+    return float(np.median(stamps.latency_ns()))
 
 
 def bare(call: Call, block_ns: int, lead_in: int = 0) -> Block:
