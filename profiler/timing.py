@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from statistics import median
 from time import perf_counter_ns
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from profiler.stamps import Stamps
+if TYPE_CHECKING:  # NumPy, which --help does not need
+    from profiler.stamps import Stamps
 
 Clock = Callable[[], int]
 
