@@ -100,7 +100,7 @@ def _warmup_progress(plan: Plan, start_ns: int, stamps: Stamps) -> ProgressEvent
         repetition=plan.index,
         repetitions=plan.repetitions,
         iterations=len(stamps),
-        p50_seconds=float(np.median(stamps[-1000:].seconds())),
+        p50_seconds=stamps.recent_median_seconds(),
     )
 
 
@@ -265,7 +265,7 @@ def _settling(plan: Plan, stamps: Stamps, latencies: MeasuredLatencies | None) -
         repetition=plan.index,
         repetitions=plan.repetitions,
         iterations=len(stamps),
-        p50_seconds=float(np.median(stamps[-1000:].seconds())),
+        p50_seconds=stamps.recent_median_seconds(),
         latencies=latencies,
     )
 

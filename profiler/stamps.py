@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+# Iterations: enough for a progress bar, and few enough to keep the pause between blocks short.
+RECENT = 1000
+
 
 class Stamps(Sequence[tuple[int, int]]):
     """(start, end) of each iteration in nanoseconds, in the order of measurement.
@@ -54,11 +57,11 @@ class Stamps(Sequence[tuple[int, int]]):
     def __getitem__(self, index: slice) -> Self: ...
 
     def __getitem__(self, index: int | slice) -> tuple[int, int] | Self:
-        if isinstance(index, int):
-            return self.starts[index], self.ends[index]
-        found = type(self)()
-        found.starts, found.ends = self.starts[index], self.ends[index]
-        return found
+        if isinstance(index, slice):
+            found = type(self)()
+            found.starts, found.ends = self.starts[index], self.ends[index]
+            return found
+        return self.starts[index], self.ends[index]
 
     def start_ns(self) -> NDArray[np.int64]:
         """Shape (n,), int64. A copy: the columns cannot grow while somebody looks into them."""
@@ -75,3 +78,7 @@ class Stamps(Sequence[tuple[int, int]]):
     def seconds(self) -> NDArray[np.float64]:
         """Latencies, shape (n,), float64."""
         return self.latency_ns() / 1e9
+
+    def recent_median_seconds(self) -> float:
+        """Of the last ``RECENT`` latencies; there must be one."""
+        return float(np.median(self[-RECENT:].seconds()))

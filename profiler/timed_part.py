@@ -205,10 +205,8 @@ class _News:
         self._told = 0
 
     def tell(self, stamps: Stamps) -> None:
-        # A block's recent past is enough for a progress bar, and keeps the pause short.
-        recent = float(np.median(stamps[-1000:].seconds()))
         seconds = (stamps[-1][1] - self._start_ns) / 1e9
-        self._now.tell(seconds, len(stamps), recent, self.new(stamps))
+        self._now.tell(seconds, len(stamps), stamps.recent_median_seconds(), self.new(stamps))
 
     def new(self, stamps: Stamps) -> NDArray[np.float64]:
         """Seconds of the iterations since the last."""

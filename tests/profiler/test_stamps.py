@@ -36,6 +36,12 @@ def test_latencies_in_either_unit() -> None:
     assert Stamps().seconds().shape == (0,)
 
 
+def test_the_recent_median_forgets_what_is_long_ago() -> None:
+    long_ago, recent = [(0, 900)] * 5_000, [(0, 4)] * 400 + [(0, 6)] * 600
+    assert Stamps(long_ago + recent).recent_median_seconds() == 6e-9
+    assert Stamps(PAIRS).recent_median_seconds() == 5e-9
+
+
 def test_they_grow_while_somebody_holds_their_columns() -> None:
     stamps = Stamps(PAIRS)
     columns = stamps.start_ns(), stamps.end_ns(), stamps.latency_ns()

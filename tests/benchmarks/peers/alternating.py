@@ -72,7 +72,7 @@ def as_a_run(call: Call, block_ns: int, sentinel: Sentinel) -> Block:
 
 def _never_enough(stamps: Stamps) -> bool:
     """What a run computes after each block, for its progress."""
-    _median_ns(stamps[-1000:])
+    stamps.recent_median_seconds()
     return False
 
 
