@@ -30,19 +30,23 @@ SECONDS, QUICK_SECONDS = 10.0, 1.5
 TARGET = 0.03
 # Runs with the hog, for so many without.
 HOG_SHARE = 0.5
-# Flags that say that the figure may not hold; the others are about something else.
+# This one says that the run's own interval is too narrow, and which figure to quote in its place.
+WANDERS = "wanders"
+# Flags that say that no figure may hold; the others are about something else.
 DOUBTS = (
-    "busy_device", "disturbed", "drift", "not_steady", "not_converged", "clocks_changed", "wanders",
+    "busy_device", "disturbed", "drift", "not_steady", "not_converged", "clocks_changed",
 )  # fmt: skip
+DOUBTS_OF_ONE_RUN = (*DOUBTS, WANDERS)
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One way to state a run's latency."""
+    """One way to state a run's latency; ``doubts`` are the flags that are about this one."""
 
     title: str
     of: Callable[[RunResult], Interval | None]
     show: Callable[[float], str]
+    doubts: tuple[str, ...] = DOUBTS_OF_ONE_RUN
 
 
 def _undisturbed(result: RunResult) -> Interval | None:
@@ -60,6 +64,7 @@ FIGURES = (
         "median, with what earlier runs tell of the device (over_runs)",
         lambda r: r.over_runs.p50 if r.over_runs else None,
         units.seconds,
+        DOUBTS,
     ),
     Figure(
         "median in units of the sentinel",
@@ -70,6 +75,7 @@ FIGURES = (
         "median at the device's usual speed (at_usual_speed)",
         lambda r: r.at_usual_speed.p50 if r.at_usual_speed else None,
         units.seconds,
+        DOUBTS,
     ),
 )
 
@@ -108,7 +114,10 @@ def run(context: Context) -> Section:
             f"{spec.threads or 'of all CPUs'}, --max-time {spec.max_time_seconds:g} --target "
             f"{TARGET:.0%}, {rounds} times over {minutes:g} minutes, and {beside} "
             "times with a spinning process beside it. The overall median is that of the runs' own "
-            "figures. A run counts as flagged by any of: " + ", ".join(DOUBTS) + "."
+            "figures. A run counts as flagged by any of: "
+            + ", ".join(DOUBTS_OF_ONE_RUN)
+            + f". {WANDERS} is no doubt in the figures that know of other runs: it says to quote "
+            "them."
         ),
         tables=[_spreads(calm, "as it is"), _spreads(hogged, "with a hog"), _flags(calm, hogged)],
         data={
@@ -143,8 +152,8 @@ def _repeated(
     return found
 
 
-def _doubts(result: RunResult) -> list[str]:
-    return sorted({flag.name for flag in result.flags} & set(DOUBTS))
+def _doubts(result: RunResult, names: Sequence[str] = DOUBTS_OF_ONE_RUN) -> list[str]:
+    return sorted({flag.name for flag in result.flags} & set(names))
 
 
 def _covers(interval: Interval, value: float) -> bool:
@@ -164,7 +173,7 @@ def _spreads(results: Sequence[RunResult], title: str) -> Table:
             continue
         values = [interval.value for _, interval in known]
         middle = median(values)
-        clean = [interval for result, interval in known if not _doubts(result)]
+        clean = [interval for result, interval in known if not _doubts(result, figure.doubts)]
         rows.append(
             (
                 figure.title,
@@ -178,7 +187,7 @@ def _spreads(results: Sequence[RunResult], title: str) -> Table:
         )
     headers = (
         "figure", "runs", "overall median", "max − min", "sd",
-        "interval holds the overall median", "of unflagged runs",
+        "interval holds the overall median", "of runs that no flag doubts",
     )  # fmt: skip
     return Table(title, headers, rows)
 
@@ -198,6 +207,6 @@ def _flags(calm: Sequence[RunResult], hogged: Sequence[RunResult]) -> Table:
     ]
     rows += [
         (name, f"{counts[0][name]} of {len(calm)}", f"{counts[1][name]} of {len(hogged)}")
-        for name in DOUBTS
+        for name in DOUBTS_OF_ONE_RUN
     ]
     return Table("runs that carry a flag", ("flag", "as it is", "with a hog"), rows)
