@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import datetime, timezone
+from statistics import fmean
 from time import monotonic, perf_counter
 
 from profiler.allocation import explained
@@ -37,6 +38,9 @@ from profiler.worker_process import (
 
 # The search for a rate has many trials; the other repetitions measure one rate.
 SEARCH_SHARE = 0.6
+# Of its part of the time, for the first of several: what the memory pass will take, and what each
+# takes beyond its budget, is not known before it.
+FIRST_SHARE = 0.9
 
 
 class Workers:
@@ -95,6 +99,8 @@ class OneRun:
         self._started_at = datetime.now(timezone.utc)
         self._left_seconds = request.spec.timeout_seconds
         self._used_seconds = 0.0
+        # What each repetition took beyond its budget: its start and end, and its last call.
+        self._beyond_seconds: list[float] = []
         self._start_seconds: float | None = None
         self._prepared: Prepared | None = None
         self._repeated: list[Repeated] = []
@@ -127,17 +133,26 @@ class OneRun:
             self._repeated.append(answer)
             # What was waited for the device beyond its budget is not taken from the others.
             waits = spec.scenario is Scenario.SUSTAINED
-            self._used_seconds += min(answer.seconds, budget) if waits else answer.seconds
+            taken = min(answer.seconds, budget) if waits else answer.seconds
+            self._used_seconds += taken
+            self._beyond_seconds.append(max(0.0, taken - budget))
             if answer.spent:
                 self._workers.end(self._kind)
 
     def _budget(self) -> float:
-        """Seconds for the next repetition: its part of what others and the memory pass leave."""
+        """Seconds for the next repetition: its part of what others and the memory pass leave.
+
+        As much for each, as far as it is known: a process with more iterations than the others
+        would count for more in the percentiles of all.
+        """
         spec = self.request.spec
         if self._searches and not self._repeated:
             return SEARCH_SHARE * spec.max_time_seconds
         left = spec.max_time_seconds - self._used_seconds - self._memory_pass_seconds()
-        return max(left, 0.0) / (spec.repetitions - len(self._repeated))
+        share = left / (spec.repetitions - len(self._repeated))
+        if not self._repeated:
+            return share * (FIRST_SHARE if spec.repetitions > 1 else 1.0)
+        return max(share - fmean(self._beyond_seconds), 0.0)
 
     def _memory_pass_seconds(self) -> float:
         """What the memory pass will take, which loads the model once more; 0 while not known."""

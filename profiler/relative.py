@@ -14,6 +14,8 @@ from profiler.samples import Iterations, SentinelSlices
 
 Floats = NDArray[np.float64]
 
+# Of the slices of a run, at either end.
+TRIM = 0.2
 # A single slice jitters; the median of so many neighbours follows the device's speed.
 SMOOTHING = 5
 # With fewer steps from pause to pause their jitter is not known.
@@ -94,13 +96,32 @@ def _drift(pauses: Floats, repetitions: int) -> Drift:
     return Drift(math.expm1(change), math.expm1(min(chance, _LARGEST_LOG)))
 
 
+def trimmed_mean(durations: Floats) -> float:
+    """Mean without ``TRIM`` of them at either end: a burst moves it as little as the median.
+
+    In a pause a slice is faster than the one before, as its weights come back into the caches. What
+    lies between two such levels is few, and there the median of a few dozen slices jitters most.
+    """
+    cut = int(TRIM * len(durations))
+    return float(np.sort(durations)[cut : len(durations) - cut].mean())
+
+
+def _duration(slices: SentinelSlices) -> Interval:
+    """Of all slices of a run: their trimmed mean, with an interval as wide as their median's."""
+    seconds = slices.duration_ns / 1e9
+    groups = [seconds[slices.repetition == index] for index in np.unique(slices.repetition)]
+    value = trimmed_mean(seconds)
+    found = stats.median(groups).interval
+    if found is None or found.low is None or found.high is None:
+        return Interval(value=value, low=None, high=None)
+    scale = value / found.value
+    return Interval(value=value, low=found.low * scale, high=found.high * scale)
+
+
 def summarise(kind: str, iterations: Iterations, slices: SentinelSlices) -> Sentinel | None:
     """The sentinel of a run; ``None`` if it was never timed."""
     if not len(slices):
         return None
-    seconds = slices.duration_ns / 1e9
-    groups = [seconds[slices.repetition == index] for index in np.unique(slices.repetition)]
-    own = stats.median(groups).interval
     moved = drift(slices)
     if iterations.warmup.all():
         relative = stats.Percentile(None, "single iterations were not timed")
@@ -109,7 +130,7 @@ def summarise(kind: str, iterations: Iterations, slices: SentinelSlices) -> Sent
     return Sentinel(
         kind=kind,
         slices=len(slices),
-        seconds=own or Interval(value=float(np.median(seconds)), low=None, high=None),
+        seconds=_duration(slices),
         drift=moved.change,
         drift_by_chance=moved.by_chance,
         relative_p50=relative.interval,

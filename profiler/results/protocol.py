@@ -79,7 +79,7 @@ class Sentinel(Frozen):
     Attributes:
         kind: names the work and what it was computed with; only equal kinds can be compared.
         slices: how often it was timed.
-        seconds: its median.
+        seconds: its mean without the fastest and the slowest fifth.
         drift: by how much it differed between the begin and the end of a repetition, relative; of
             the repetition in which that was least like chance.
         drift_by_chance: what the jitter of its slices alone would show there.

@@ -154,7 +154,7 @@ def test_the_sentinel_is_timed_before_between_and_after(tmp_path: Path) -> None:
     found = run(plan, lambda: time.sleep(0.002))
     slices, blocks = SentinelSlices.load(path), Blocks.load(path)
     assert found.sentinel_kind is not None
-    assert found.sentinel_kind.startswith("layers-2/")
+    assert found.sentinel_kind.startswith("layers-3/")
     ends = slices.start_ns + slices.duration_ns
     # Fewer than that on a slow machine.
     at_edge = (ends <= blocks.start_ns[0]).sum()

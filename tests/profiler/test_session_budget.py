@@ -10,13 +10,19 @@ import pytest
 
 from profiler.commands import MemoryMeasured, Prepared, Repeated
 from profiler.events import ResultEvent, WorkerRequest
+from profiler.one_run import FIRST_SHARE
 from profiler.plan import MEMORY_CALLS
 from profiler.session import run_worker
 from tests.builders import make_repeated, make_result, make_spec
 
 
-def budgets(directory: Path, *, seconds: float, load_seconds: float) -> list[tuple[float, float]]:
-    """(budget, least) of the three repetitions of a run of 3 s, each of which took ``seconds``."""
+def budgets(
+    directory: Path, *, seconds: float = 0.0, beyond: float | None = None, load_seconds: float
+) -> list[tuple[float, float]]:
+    """(budget, least) of the three repetitions of a run of 3 s.
+
+    Each took ``seconds``, or its budget and so much ``beyond`` it.
+    """
     answers = {
         "prepare": Prepared(converted=None, preflight=None, phases_seconds={}),
         "repeat": _repeated(seconds, load_seconds),
@@ -31,8 +37,11 @@ def budgets(directory: Path, *, seconds: float, load_seconds: float) -> list[tup
         "import json, os, sys\n"
         "for line in sys.stdin:\n"
         f"    open({str(directory / 'log')!r}, 'a').write(line)\n"
-        f"    answer = open({str(directory)!r} + '/' + json.loads(line)['kind'], 'rb').read()\n"
-        "    os.write(int(sys.argv[-1]), answer)\n"
+        "    asked = json.loads(line)\n"
+        f"    answer = json.load(open({str(directory)!r} + '/' + asked['kind']))\n"
+        f"    if asked['kind'] == 'repeat' and {beyond!r} is not None:\n"
+        f"        answer['seconds'] = asked['budget_seconds'] + {beyond!r}\n"
+        "    os.write(int(sys.argv[-1]), json.dumps(answer).encode() + b'\\n')\n"
     )
     program.chmod(0o700)
     request = WorkerRequest(
@@ -65,7 +74,18 @@ def test_what_a_repetition_used_and_the_memory_pass_will_is_not_given_again(
 ) -> None:
     found = [budget for budget, _ in budgets(tmp_path, seconds=1.2, load_seconds=0.2)]
     memory = 0.2 + MEMORY_CALLS * 0.01
-    assert found == pytest.approx([1.0, (3 - 1.2 - memory) / 2, 3 - 2.4 - memory])
+    first = 1.0 * FIRST_SHARE
+    second = (3 - 1.2 - memory) / 2 - (1.2 - first)
+    third = 3 - 2.4 - memory - ((1.2 - first) + (1.2 - second)) / 2
+    assert found == pytest.approx([first, second, max(third, 0.0)])
+
+
+def test_what_each_takes_beyond_its_budget_is_no_later_ones_loss(tmp_path: Path) -> None:
+    """It was: each measured for less time than the one before it."""
+    first, *others = [budget for budget, _ in budgets(tmp_path, beyond=0.1, load_seconds=0.0)]
+    assert others == pytest.approx([others[0]] * 2)
+    assert first == pytest.approx(others[0], rel=0.05)
+    assert first + sum(others) + 3 * 0.1 + MEMORY_CALLS * 0.01 == pytest.approx(3)
 
 
 def test_what_one_leaves_over_is_the_others(tmp_path: Path) -> None:
@@ -76,5 +96,5 @@ def test_what_one_leaves_over_is_the_others(tmp_path: Path) -> None:
 
 def test_where_loading_takes_all_of_the_time_each_still_measures(tmp_path: Path) -> None:
     found = budgets(tmp_path, seconds=7.0, load_seconds=6.5)
-    assert [budget for budget, _ in found] == [1.0, 0.0, 0.0]
+    assert [budget for budget, _ in found] == [FIRST_SHARE, 0.0, 0.0]
     assert {least for _, least in found} == {0.5}

@@ -177,7 +177,7 @@ def test_a_clock_that_is_too_coarse_says_so() -> None:
 # --- in a result ------------------------------------------------------------------------------
 
 
-def run(seen: Seen, kind: str = "layers-2/numpy-2") -> RunResult:
+def run(seen: Seen, kind: str = "layers-3/numpy-2") -> RunResult:
     unit = Interval(value=seen.sentinel_seconds, low=None, high=None)
     sentinel = Sentinel(kind=kind, slices=9, seconds=unit, drift=0.0, relative_p50=None)
     return make_result(latency=make_latency(seen.p50_seconds, 0.001), sentinel=sentinel)
@@ -240,7 +240,7 @@ def test_a_history_of_before_has_no_sentinel(tmp_path: Path) -> None:
 # --- in a comparison --------------------------------------------------------------------------
 
 
-def measured(number: int, seen: Seen, kind: str = "layers-2/numpy-2") -> RunResult:
+def measured(number: int, seen: Seen, kind: str = "layers-3/numpy-2") -> RunResult:
     """A run of that time, with processes that agree to a tenth of a percent."""
     found = run(seen, kind)
     processes = [make_report(index).figures for index in range(5)]
@@ -322,7 +322,7 @@ def test_where_the_speed_tells_nothing_the_seconds_stand(tmp_path: Path, case: s
         new = new.model_copy(update={"device": "another"})
     elif case == "kind":
         assert new.sentinel is not None
-        other = new.sentinel.model_copy(update={"kind": "layers-3/numpy-2"})
+        other = new.sentinel.model_copy(update={"kind": "layers-2/numpy-2"})
         new = new.model_copy(update={"sentinel": other})
     elif case == "turns":
         new = new.model_copy(update={"started_at": old.started_at, "finished_at": old.finished_at})

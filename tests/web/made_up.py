@@ -136,7 +136,7 @@ def _speed(latency: Latency) -> dict[str, object]:
 
     return {
         "sentinel": Sentinel(
-            kind="layers-2/numpy-2.4.6",
+            kind="layers-3/numpy-2.4.6",
             slices=140,
             seconds=around(0.0035, 0.01),
             drift=0.013,
