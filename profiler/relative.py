@@ -63,11 +63,20 @@ def drift(slices: SentinelSlices) -> Drift:
 
     Slices that follow at once upon another are of one pause and count as one, by their median. The
     jitter is that from one pause to the next (von Neumann 1941, mean square successive
-    difference), which a steady change hardly adds to; by chance as much is shown by one run in
-    twenty, all its repetitions together.
+    difference), which a steady change hardly adds to. Where a repetition was too short for more
+    than its edges, it is how the other repetitions' changes differ from each other. By chance as
+    much is shown by one run in twenty, all its repetitions together.
     """
-    indices = np.unique(slices.repetition)
-    found = [_drift(_pauses(slices, int(index)), len(indices)) for index in indices]
+    pauses = [_pauses(slices, int(index)) for index in np.unique(slices.repetition)]
+    changes = np.array([_change(each) for each in pauses])
+    level = 1 - (1 - stats.CONFIDENCE) / 2 / len(pauses)
+    found = [
+        Drift(
+            math.expm1(abs(change)),
+            math.expm1(min(_by_chance(each, np.delete(changes, i), level), _LARGEST_LOG)),
+        )
+        for i, (each, change) in enumerate(zip(pauses, changes, strict=True))
+    ]
     return max(found, key=lambda each: each.change - each.by_chance)
 
 
@@ -81,19 +90,34 @@ def _pauses(slices: SentinelSlices, index: int) -> Floats:
     return np.log([np.median(part) for part in np.split(duration, begins)])
 
 
-def _drift(pauses: Floats, repetitions: int) -> Drift:
+def _third(pauses: Floats) -> int:
+    return max(1, len(pauses) // 3)
+
+
+def _change(pauses: Floats) -> float:
+    third = _third(pauses)
+    return float(pauses[-third:].mean() - pauses[:third].mean())
+
+
+def _by_chance(pauses: Floats, others: Floats, level: float) -> float:
+    """What jitter alone would change within a repetition; 0 where nothing tells.
+
+    Args:
+        pauses: of the repetition.
+        others: changes within the other repetitions.
+        level: of Student's distribution.
+    """
     from scipy.special import stdtrit  # 0.1 s to import; not on the way to --help
 
-    third = max(1, len(pauses) // 3)
-    change = abs(float(pauses[-third:].mean() - pauses[:third].mean()))
     steps = np.diff(pauses)
-    if len(steps) < LEAST_STEPS:
-        # Two edges and nothing between them: what they jitter by is not known.
-        return Drift(math.expm1(change), 0.0)
-    noise = math.sqrt(float(np.mean(steps**2)) / 2 * 2 / third)
-    level = 1 - (1 - stats.CONFIDENCE) / 2 / repetitions
-    chance = float(stdtrit(len(steps), level)) * noise
-    return Drift(math.expm1(change), math.expm1(min(chance, _LARGEST_LOG)))
+    if len(steps) >= LEAST_STEPS:
+        noise = math.sqrt(float(np.mean(steps**2)) / 2 * 2 / _third(pauses))
+        return float(stdtrit(len(steps), level)) * noise
+    if len(others) >= LEAST_STEPS:
+        # A change that all have in common is none of the jitter.
+        noise = float(others.std(ddof=1)) * math.sqrt(1 + 1 / len(others))
+        return float(stdtrit(len(others) - 1, level)) * noise
+    return 0.0
 
 
 def trimmed_mean(durations: Floats) -> float:

@@ -199,6 +199,30 @@ def test_two_edges_alone_are_compared_as_they_are() -> None:
     assert relative.drift(pauses([1.0, 1.05])) == (pytest.approx(0.05, abs=1e-3), 0.0)
 
 
+def edges(changes: Sequence[float]) -> SentinelSlices:
+    """Repetitions with slices at their begin and end only."""
+    return SentinelSlices.concatenate(
+        [pauses([1.0, 1.0 + change], index=i) for i, change in enumerate(changes)]
+    )
+
+
+def test_jitter_of_the_edges_of_short_repetitions_is_no_drift() -> None:
+    rng = np.random.default_rng(1)
+    found = [relative.drift(edges(0.03 * rng.standard_normal(5))) for _ in range(400)]
+    assert sum(each.change > max(DRIFT, each.by_chance) for each in found) <= 0.08 * 400
+
+
+@pytest.mark.parametrize(
+    "changes", [(0.05, 0.052, 0.049, 0.051, 0.05), (0.0, 0.001, 0.1, 0.0, 0.002)]
+)
+def test_what_all_short_repetitions_change_by_is_drift_and_so_is_what_one_alone_does(
+    changes: Sequence[float],
+) -> None:
+    found = relative.drift(edges(changes))
+    assert found.change == pytest.approx(max(changes), rel=0.1)
+    assert found.change > max(DRIFT, found.by_chance)
+
+
 def test_its_duration_of_two_levels_does_not_jump_between_them() -> None:
     """As in pauses, where a slice finds its weights farther away than the one after it."""
     rng = np.random.default_rng(0)
