@@ -17,7 +17,14 @@ from tests.benchmarks.peers.figures import Entry, figure_of, spread
 from tests.benchmarks.peers.models import MODELS
 from tests.benchmarks.peers.reading import AT_USUAL_SPEED, IN_SENTINELS
 from tests.benchmarks.peers.tables import Row
-from tests.benchmarks.peers.tools import FAMILIES, FLEETMARK, TOOLS, Tool
+from tests.benchmarks.peers.tools import (
+    FAMILIES,
+    ONNXRUNTIME,
+    TOOLS,
+    TORCH,
+    Tool,
+    with_more_processes,
+)
 from tests.benchmarks.ratios import RESAMPLES
 from tests.benchmarks.report import Section, Table
 
@@ -28,6 +35,7 @@ BUDGETS, QUICK_BUDGETS = (3, 10), (1,)
 LONG_EVERY = 3
 ROUNDS, QUICK_ROUNDS = 24, 2
 VARIANTS = (IN_SENTINELS, AT_USUAL_SPEED)
+MORE = (with_more_processes(TORCH), with_more_processes(ONNXRUNTIME))
 # A standard deviation of fewer figures says nothing.
 LEAST_ROUNDS = 4
 Floats = NDArray[np.float64]
@@ -39,7 +47,7 @@ def run(context: Context) -> Section:
     bench = Bench(
         directory=context.directory / NAME,
         threads=context.threads or len(os.sched_getaffinity(0)),
-        tools=comparable([tool for tool in TOOLS if tool.why_not() is None]),
+        tools=comparable([tool for tool in (*TOOLS, *MORE) if tool.why_not() is None]),
         alternating_seconds=0.0,
         stack=context.stack,
         turn=context.turn,
@@ -65,7 +73,7 @@ def run(context: Context) -> Section:
 
 def comparable(tools: Sequence[Tool]) -> list[Tool]:
     """Those in whose engine fleetmark measures too."""
-    ours = {tool.family for tool in tools if tool.name == FLEETMARK}
+    ours = {tool.family for tool in tools if tool.is_ours}
     return [tool for tool in tools if tool.family in ours]
 
 
@@ -118,7 +126,7 @@ class Found:
         rows = []
         for tool in self._tools:
             rows.append(Row(tool))
-            if tool.name == FLEETMARK:
+            if tool.is_ours:
                 rows += [Row(tool, variant) for variant in VARIANTS]
         return rows
 
@@ -146,7 +154,7 @@ class Found:
     def against_peers(self) -> Table:
         rows = []
         for family in FAMILIES:
-            own = [r for r in self.rows() if (r.tool.name, r.tool.family) == (FLEETMARK, family)]
+            own = [r for r in self.rows() if r.tool.is_ours and r.tool.family == family]
             peers = [r for r in self.rows() if r.tool.family == family and r not in own]
             if not own or not peers:
                 continue

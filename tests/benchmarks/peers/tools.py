@@ -68,6 +68,7 @@ class Tool:
         package: import name of what it needs, if that is not in every environment.
         bounds: what its stated uncertainty is, if it states one.
         absent: why it is never run.
+        cache: where its memory of earlier runs is, beside the others': their name for it.
     """
 
     name: str
@@ -77,6 +78,11 @@ class Tool:
     package: str | None = None
     bounds: str = "none"
     absent: str | None = None
+    cache: str | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        return self.name.startswith(FLEETMARK)
 
     @property
     def label(self) -> str:
@@ -97,7 +103,10 @@ class Tool:
             ToolFailed: it gave no figure.
         """
         limit = 4 * task.budget + PATIENCE_SECONDS
-        done = timed_run(self.command(task), task.variables, task.directory, limit)
+        variables = dict(task.variables)
+        if self.cache is not None:
+            variables[CACHE_VARIABLE] = str(task.directory / self.cache)
+        done = timed_run(self.command(task), variables, task.directory, limit)
         return self.parse(done.output, task), done.wall_seconds
 
 
@@ -138,7 +147,7 @@ def _benchmark_app(task: Task) -> list[str]:
     return [sys.executable, "-c", start, *words]
 
 
-def _fleetmark(task: Task) -> list[str]:
+def _fleetmark(task: Task, *more: str) -> list[str]:
     return module(
         "agents.cli.main",
         "run",
@@ -147,8 +156,13 @@ def _fleetmark(task: Task) -> list[str]:
         str(task.budget),
         "--threads",
         str(task.threads),
+        *more,
         "--json",
     )
+
+
+def _with_more_processes(task: Task) -> list[str]:
+    return _fleetmark(task, "--repetitions", str(MORE_PROCESSES))
 
 
 def _bare(task: Task) -> list[str]:
@@ -166,6 +180,9 @@ def _no_command(_: Task) -> list[str]:
 
 
 FLEETMARK, BARE = "fleetmark run", "bare loop"
+# What a short budget has room for in torch.
+MORE_PROCESSES = 7
+CACHE_VARIABLE = "XDG_CACHE_HOME"
 IQR, INTERVAL = "IQR", "95 % interval"
 NO_OPTIMUM = (
     "not run: without a hub it takes timm's architectures only, and leaves them in training mode"
@@ -175,6 +192,21 @@ NO_OPTIMUM = (
 def _of_fleetmark(family: str) -> Tool:
     return Tool(
         FLEETMARK, family, _fleetmark, lambda output, _: from_fleetmark(output), bounds=INTERVAL
+    )
+
+
+def with_more_processes(family: str) -> Tool:
+    """The same in more processes for an equally long time.
+
+    A memory of its own: with twice as many runs to learn from it would be another comparison.
+    """
+    return Tool(
+        f"{FLEETMARK} --repetitions {MORE_PROCESSES}",
+        family,
+        _with_more_processes,
+        lambda output, _: from_fleetmark(output),
+        bounds=INTERVAL,
+        cache=f"cache-{MORE_PROCESSES}-{family}",
     )
 
 
