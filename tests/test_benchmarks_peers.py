@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from profiler import result
 from profiler.result import Interval, RunStatus
 from profiler.sentinel import Sentinel
 from tests.benchmarks.peers import alternating, bench, tables
-from tests.benchmarks.peers.command import timed_run
+from tests.benchmarks.peers.command import Done, timed_run
 from tests.benchmarks.peers.engines import Load, latencies_ns
 from tests.benchmarks.peers.figures import (
     Coverage,
@@ -50,7 +50,17 @@ from tests.benchmarks.peers.repeated import (
     deviations,
     ratio,
 )
-from tests.benchmarks.peers.tools import BARE, FLEETMARK, NOT_INSTALLED, TOOLS, Task, Tool
+from tests.benchmarks.peers.tools import (
+    BARE,
+    CACHE_VARIABLE,
+    FLEETMARK,
+    MORE_PROCESSES,
+    NOT_INSTALLED,
+    TOOLS,
+    Task,
+    Tool,
+    with_more_processes,
+)
 from tests.builders import make_latency, make_result
 
 VARIABLES = {"PATH": "/usr/bin:/bin"}
@@ -619,6 +629,39 @@ def test_the_figure_at_the_usual_speed_is_compared_in_the_rounds_that_have_it() 
     plain, _, usual = Found(3, tools, steady).against_peers().rows
     assert (plain[1], usual[1]) == ("40", "30")
     assert float(usual[4].split()[0]) == pytest.approx(float(plain[4].split()[0]) / 4, abs=0.1)
+
+
+def test_more_processes_are_compared_with_the_other_tools_and_not_with_fleetmark() -> None:
+    more = with_more_processes("torch")
+    entries = wandering(
+        {(FLEETMARK, "torch"): 0.001, (more.name, "torch"): 0.01, (BARE, "torch"): 0.02}
+    )
+    names = {FLEETMARK, more.name, BARE}
+    tools = [each for each in (*TOOLS, more) if each.family == "torch" and each.name in names]
+    rows = {row[0]: row for row in Found(3, tools, entries).against_peers().rows}
+    own, best = (float(cell.rstrip("%")) for cell in rows[more.label][2:4])
+    assert own == pytest.approx(1.0, rel=0.2)
+    assert best == pytest.approx(2.0, rel=0.2)
+
+
+def test_more_processes_have_a_memory_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would learn from the other row's runs how the model follows the device."""
+    asked = []
+
+    def keep(argv: list[str], variables: Mapping[str, str], *_: object) -> Done:
+        asked.append((argv, variables.get(CACHE_VARIABLE)))
+        raise ToolFailed("not run here")
+
+    monkeypatch.setattr("tests.benchmarks.peers.tools.timed_run", keep)
+    for each in (tool(FLEETMARK, "onnxruntime"), with_more_processes("onnxruntime")):
+        with pytest.raises(ToolFailed):
+            each.run(task(tmp_path))
+    (plain, its_own), (more, another) = asked
+    assert [word for word in more if word not in plain] == ["--repetitions", str(MORE_PROCESSES)]
+    assert another is not None
+    assert another != its_own
 
 
 def test_only_engines_that_fleetmark_measures_in_are_compared() -> None:
