@@ -23,6 +23,8 @@ from profiler.throttle_report import Throttling
 CLOCK_SHARE = 0.001
 # Runs that differ by less are called equal: the precision that a run itself is stopped at.
 WANDERING = 0.01
+# Where the processes' spread makes so much of the interval, only more of them make it narrower.
+PROCESSES_SHARE = 0.9
 # Other load above this share of the machine disturbs a run.
 BUSY_SHARE = 0.05
 # The sentinel at both ends of a repetition differs by more than this, and by more than its jitter
@@ -71,13 +73,18 @@ def not_steady(repetitions: int, seconds: float) -> Flag:
 
 
 def not_converged(
-    latency: Latency, stop: StopSpec = _DEFAULT_STOP, *, evident: bool = True
+    latency: Latency,
+    stop: StopSpec = _DEFAULT_STOP,
+    *,
+    evident: bool = True,
+    processes: float = 0.0,
 ) -> Flag | None:
     """Args:
     latency: of the run.
     stop: what was asked for.
     evident: whether a narrow interval can be believed: one process that was cut before the stop
         rule was content may only look so.
+    processes: relative half-width that the spread of the processes' medians alone would make.
     """
     interval: Interval | None = getattr(latency, stop.percentile)
     if interval is not None and interval.value <= 0:
@@ -95,6 +102,8 @@ def not_converged(
             f"the 95 % interval of {stop.percentile} is ±{100 * half:.1f} %, wider than "
             f"±{100 * stop.relative_half_width:g} %"
         )
+    if half is not None and processes >= PROCESSES_SHARE * half:
+        detail += "; it is the processes that differ, and a longer --max-time alone changes nothing"
     return Flag(
         name="not_converged",
         detail=detail,

@@ -78,12 +78,17 @@ def _closed_loop(command: Summarise, spec: RunSpec, iterations: Iterations) -> F
     latency = stats.summarise(groups)
     seconds = float(sum(group.sum() for group in groups))
     reports = [each.report for each in command.repeated]
-    raised = (clock, flags.not_converged(latency, spec.stop, evident=_evident(reports, groups)))
+    wide = flags.not_converged(
+        latency,
+        spec.stop,
+        evident=_evident(reports, groups),
+        processes=stats.Measured(groups).between,
+    )
     return Figures(
         latency=latency,
         calls=latency.n,
         items_per_second=latency.n * spec.batch_size / seconds if seconds > 0 else None,
-        flags=tuple(flag for flag in raised if flag),
+        flags=tuple(flag for flag in (clock, wide) if flag),
     )
 
 

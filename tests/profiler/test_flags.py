@@ -40,6 +40,14 @@ def test_not_converged_tells_the_width() -> None:
     assert "±3.4 %" in flag.detail
 
 
+@pytest.mark.parametrize(("processes", "told"), [(0.0, False), (0.02, False), (0.034, True)])
+def test_not_converged_tells_where_only_more_processes_help(processes: float, told: bool) -> None:
+    flag = flags.not_converged(make_latency(width=0.034), processes=processes)
+    assert flag is not None
+    assert ("processes that differ" in flag.detail) is told
+    assert "--repetitions" in flag.advice
+
+
 def test_a_median_without_an_interval_of_its_own_has_not_converged() -> None:
     reason = "3 iterations are worth 3 independent ones; a 95 % interval needs 6"
     unbounded = make_latency(p50_reason=reason).model_copy(
