@@ -56,6 +56,7 @@ from tests.benchmarks.peers.tools import (
     FLEETMARK,
     MORE_PROCESSES,
     NOT_INSTALLED,
+    SOONER_SECONDS,
     TOOLS,
     Task,
     Tool,
@@ -662,6 +663,11 @@ def test_more_processes_have_a_memory_of_their_own(
     assert [word for word in more if word not in plain] == ["--repetitions", str(MORE_PROCESSES)]
     assert another is not None
     assert another != its_own
+
+
+def test_they_have_what_the_others_need_for_longer_imports(tmp_path: Path) -> None:
+    command = with_more_processes("torch").command(task(tmp_path, "torch"))
+    assert command[command.index("--max-time") + 1] == str(3 + SOONER_SECONDS["torch"])
 
 
 def test_only_engines_that_fleetmark_measures_in_are_compared() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -94,8 +95,18 @@ def _text(bench: Bench, rounds: int, budgets: Sequence[int]) -> str:
         "loop of that budget among them, over all models: the root mean square of their sds, with "
         "a bootstrap over rounds that chooses the steadiest in each sample again. The figure at "
         "the device's usual speed exists from a configuration's fourth run on, and knows nothing "
-        f"of the runs after it. {failures} runs gave no figure."
+        f"of the runs after it. {_total(bench.entries, budgets[0])} {failures} runs gave no figure."
     )
+
+
+def _total(entries: Sequence[Entry], budget: int) -> str:
+    """From the command to the figure, all models together."""
+    found: dict[str, list[float]] = {}
+    for entry in entries:
+        if entry.budget == budget and entry.reading and entry.wall_seconds is not None:
+            found.setdefault(f"{entry.tool} ({entry.family})", []).append(entry.wall_seconds)
+    shown = (f"{name} {units.seconds(fmean(taken))}" for name, taken in sorted(found.items()))
+    return f"From the command to the figure, with {budget} s: {', '.join(shown)}."
 
 
 class Ratio(NamedTuple):
