@@ -23,8 +23,6 @@ from profiler.throttle_report import Throttling
 CLOCK_SHARE = 0.001
 # Runs that differ by less are called equal: the precision that a run itself is stopped at.
 WANDERING = 0.01
-# Where the processes' spread makes so much of the interval, only more of them make it narrower.
-PROCESSES_SHARE = 0.9
 # Other load above this share of the machine disturbs a run.
 BUSY_SHARE = 0.05
 # The sentinel at both ends of a repetition differs by more than this, and by more than its jitter
@@ -77,14 +75,14 @@ def not_converged(
     stop: StopSpec = _DEFAULT_STOP,
     *,
     evident: bool = True,
-    processes: float = 0.0,
+    processes_differ: bool = False,
 ) -> Flag | None:
     """Args:
     latency: of the run.
     stop: what was asked for.
     evident: whether a narrow interval can be believed: one process that was cut before the stop
         rule was content may only look so.
-    processes: relative half-width that the spread of the processes' medians alone would make.
+    processes_differ: by far more than the iterations in each leave open.
     """
     interval: Interval | None = getattr(latency, stop.percentile)
     if interval is not None and interval.value <= 0:
@@ -102,8 +100,8 @@ def not_converged(
             f"the 95 % interval of {stop.percentile} is ±{100 * half:.1f} %, wider than "
             f"±{100 * stop.relative_half_width:g} %"
         )
-    if half is not None and processes >= PROCESSES_SHARE * half:
-        detail += "; it is the processes that differ, and a longer --max-time alone changes nothing"
+        if processes_differ:
+            detail += "; it is the processes that differ: --repetitions helps more than --max-time"
     return Flag(
         name="not_converged",
         detail=detail,

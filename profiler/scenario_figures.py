@@ -28,6 +28,9 @@ from profiler.scenarios.served import Served
 from profiler.sensors.trace import Trace
 from profiler.spec import RunSpec, Scenario
 
+# So many times what the iterations leave open: five processes that are alike lie as far apart, by
+# the spread of their medians with Student's quantile, in one run of a thousand.
+APART = 3.0
 Groups = list[NDArray[np.float64]]
 
 # So many processes bound a median by themselves, whatever each of them tells.
@@ -82,7 +85,7 @@ def _closed_loop(command: Summarise, spec: RunSpec, iterations: Iterations) -> F
         latency,
         spec.stop,
         evident=_evident(reports, groups),
-        processes=stats.Measured(groups).between,
+        processes_differ=spec.stop.percentile == "p50" and _processes_differ(groups),
     )
     return Figures(
         latency=latency,
@@ -104,6 +107,13 @@ def _evident(reports: Sequence[RepetitionReport], groups: Groups) -> bool:
         len(reports) >= LEAST_PROCESSES
         or stats.Measured(groups).within(stats.PERCENTILES["p50"]) is not None
     )
+
+
+def _processes_differ(groups: Groups) -> bool:
+    """Whether the processes lie apart by more than too few iterations in each would make them."""
+    measured = stats.Measured(groups)
+    inside = stats.relative_half_width(measured.within(stats.PERCENTILES["p50"]))
+    return inside is not None and measured.between > APART * inside
 
 
 def without_clock(groups: Groups, overhead_seconds: float) -> tuple[Groups, Flag | None]:

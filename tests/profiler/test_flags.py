@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from profiler import flags
 from profiler.result import Flag, Interval
+from profiler.scenario_figures import _processes_differ
 from profiler.spec import StopSpec
 from tests.builders import make_latency
 
@@ -40,12 +42,25 @@ def test_not_converged_tells_the_width() -> None:
     assert "±3.4 %" in flag.detail
 
 
-@pytest.mark.parametrize(("processes", "told"), [(0.0, False), (0.02, False), (0.034, True)])
-def test_not_converged_tells_where_only_more_processes_help(processes: float, told: bool) -> None:
-    flag = flags.not_converged(make_latency(width=0.034), processes=processes)
+@pytest.mark.parametrize("differ", [False, True])
+def test_not_converged_tells_where_more_processes_help(differ: bool) -> None:
+    flag = flags.not_converged(make_latency(width=0.034), processes_differ=differ)
     assert flag is not None
-    assert ("processes that differ" in flag.detail) is told
-    assert "--repetitions" in flag.advice
+    assert ("processes that differ" in flag.detail) is differ
+    narrow = flags.not_converged(make_latency(width=0.005), evident=False, processes_differ=differ)
+    assert narrow is not None
+    assert "processes that differ" not in narrow.detail
+
+
+@pytest.mark.parametrize(
+    ("iterations", "apart", "differ"), [(400, 0.05, True), (400, 0.0, False), (4, 0.05, False)]
+)
+def test_processes_differ_only_where_their_iterations_show_it(
+    iterations: int, apart: float, differ: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    groups = [0.01 * (1 + apart * place) * rng.lognormal(0, 0.02, iterations) for place in range(5)]
+    assert _processes_differ(groups) is differ
 
 
 def test_a_median_without_an_interval_of_its_own_has_not_converged() -> None:
