@@ -36,7 +36,7 @@ LAYERS, WIDTH, POSITIONS = 512, 64, 49
 SHARE = 0.05
 # Slices before and after a repetition's timed part; on a slow device fewer, down to a single one,
 # which then lasts for as long as several elsewhere. In runs of 3 s these are all there are: with
-# five the spread of resnet18 in torch was half as large again as with twelve.
+# five the spread of resnet18 in torch was half as large again as with fifteen.
 EDGE_SLICES = 12
 EDGE_NS = 40_000_000
 # In one pause between blocks, where the share allows it: the median of a few jitters less than one.
