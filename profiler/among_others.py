@@ -34,14 +34,18 @@ def among_others(result: RunResult, cache_dir: Path) -> RunResult:
     if usual.found is not None:
         this = this.model_copy(update={"usual_seconds": usual.found.sentinel_seconds})
     kept = _remember(cache_dir, configuration, this)
-    wanders = flags.wanders(middle, varied.found, usual.found)
+    raised = (
+        flags.wanders(middle, varied.found, usual.found)
+        if varied.reason is None
+        else flags.few_runs(varied.reason)
+    )
     return result.model_copy(
         update={
             "over_runs": varied.found,
             "over_runs_reason": f"{varied.reason or 'this run'}{kept}" if kept else varied.reason,
             "at_usual_speed": usual.found,
             "at_usual_speed_reason": usual.reason,
-            "flags": (*result.flags, *([wanders] if wanders else [])),
+            "flags": (*result.flags, *([raised] if raised else [])),
         }
     )
 

@@ -16,7 +16,7 @@ from profiler.result import (
     OverRuns,
     Sentinel,
 )
-from profiler.spec import StopSpec
+from profiler.spec import REPETITIONS, StopSpec
 from profiler.throttle_report import Throttling
 
 # Above this share of the median the clock's own cost is subtracted and said.
@@ -58,7 +58,7 @@ def single_repetition() -> Flag:
     return Flag(
         name="single_repetition",
         detail="one process only: the variance between processes is not in the interval",
-        advice="use --repetitions 5",
+        advice=f"use --repetitions {REPETITIONS}",
     )
 
 
@@ -169,6 +169,23 @@ def disturbed(contention: Contention | None) -> Flag | None:
             "other work held a CPU that the model was waiting for"
         ),
         advice="stop what else runs on the device; latency_undisturbed leaves those blocks out",
+    )
+
+
+def few_runs(reason: str) -> Flag:
+    """Args:
+    reason: how many runs are known, of how many that it takes.
+    """
+    return Flag(
+        name="few_runs",
+        detail=(
+            f"{reason}. Until then the interval holds for the time that was measured, and not for "
+            "another hour"
+        ),
+        advice=(
+            "run one configuration again until that is known: it serves the device's others too; "
+            "compare in one go, with `fleetmark compare A B` or a sweep"
+        ),
     )
 
 

@@ -197,7 +197,7 @@ def refuse_contradictions(
     if rate is not None and rate * repetition_seconds < 1:
         raise _contradiction(
             "rate_per_second", f"{rate:g}",
-            f"is too low: none arrives in a repetition of {repetition_seconds:g} s. Give it more "
+            f"is too low: none arrives in a repetition of {repetition_seconds:.3g} s. Give it more "
             "time or fewer repetitions",
         )  # fmt: skip
     if (scenario is Scenario.SERVER) != (server is not None):
@@ -211,6 +211,24 @@ def refuse_contradictions(
             "inputs", ", ".join(each.name for each in inputs),
             "do not fit: resolution and inputs both set the shapes. Give one of them",
         )  # fmt: skip
+
+
+# Fresh processes of a run. Seven and not five: where processes differ, as those of eager torch do
+# by several percent, Student's interval over them is a quarter narrower; and not ten, since each
+# has to load and to warm up.
+REPETITIONS = 7
+# Of a run's time, for a first look in one process: what windows of half a second need.
+QUICK_SHARE = 0.2
+
+
+def usual_repetitions(scenario: Scenario) -> int:
+    """Fresh processes where nothing else is asked for: ``sustained`` heats up in one."""
+    return 1 if scenario is Scenario.SUSTAINED else REPETITIONS
+
+
+def quick_seconds(max_time_seconds: float, scenario: Scenario) -> float:
+    """Time of a first look in one process; ``sustained`` needs all of it to heat up."""
+    return max_time_seconds * (1.0 if scenario is Scenario.SUSTAINED else QUICK_SHARE)
 
 
 class RunSpec(Frozen):
@@ -253,7 +271,7 @@ class RunSpec(Frozen):
     server: ServerSpec | None = None
     warmup: WarmupSpec = WarmupSpec()
     stop: StopSpec = StopSpec()
-    repetitions: int = Field(default=5, ge=1, le=100)
+    repetitions: int = Field(default=REPETITIONS, ge=1, le=100)
     max_time_seconds: float = Field(default=10.0, gt=0, le=86_400)
     settle_seconds: float = Field(default=600.0, ge=0, le=86_400)
     timeout_seconds: float = Field(default=600.0, gt=0, le=172_800)

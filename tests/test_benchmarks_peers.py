@@ -54,13 +54,12 @@ from tests.benchmarks.peers.tools import (
     BARE,
     CACHE_VARIABLE,
     FLEETMARK,
-    MORE_PROCESSES,
     NOT_INSTALLED,
     SOONER_SECONDS,
     TOOLS,
     Task,
     Tool,
-    with_more_processes,
+    for_as_long,
 )
 from tests.builders import make_latency, make_result
 
@@ -632,8 +631,8 @@ def test_the_figure_at_the_usual_speed_is_compared_in_the_rounds_that_have_it() 
     assert float(usual[4].split()[0]) == pytest.approx(float(plain[4].split()[0]) / 4, abs=0.1)
 
 
-def test_more_processes_are_compared_with_the_other_tools_and_not_with_fleetmark() -> None:
-    more = with_more_processes("torch")
+def test_a_longer_run_is_compared_with_the_other_tools_and_not_with_fleetmark() -> None:
+    more = for_as_long("torch", 1)
     entries = wandering(
         {(FLEETMARK, "torch"): 0.001, (more.name, "torch"): 0.01, (BARE, "torch"): 0.02}
     )
@@ -645,7 +644,7 @@ def test_more_processes_are_compared_with_the_other_tools_and_not_with_fleetmark
     assert best == pytest.approx(2.0, rel=0.2)
 
 
-def test_more_processes_have_a_memory_of_their_own(
+def test_longer_runs_have_a_memory_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They would learn from the other row's runs how the model follows the device."""
@@ -656,18 +655,18 @@ def test_more_processes_have_a_memory_of_their_own(
         raise ToolFailed("not run here")
 
     monkeypatch.setattr("tests.benchmarks.peers.tools.timed_run", keep)
-    for each in (tool(FLEETMARK, "onnxruntime"), with_more_processes("onnxruntime")):
+    for each in (tool(FLEETMARK, "onnxruntime"), for_as_long("onnxruntime", 2)):
         with pytest.raises(ToolFailed):
             each.run(task(tmp_path))
     (plain, its_own), (more, another) = asked
-    assert [word for word in more if word not in plain] == ["--repetitions", str(MORE_PROCESSES)]
+    assert [word for word in more if word not in plain] == ["5"]
     assert another is not None
     assert another != its_own
 
 
 def test_they_have_what_the_others_need_for_longer_imports(tmp_path: Path) -> None:
-    command = with_more_processes("torch").command(task(tmp_path, "torch"))
-    assert command[command.index("--max-time") + 1] == str(3 + SOONER_SECONDS["torch"])
+    command = for_as_long("torch", SOONER_SECONDS).command(task(tmp_path, "torch"))
+    assert command[command.index("--max-time") + 1] == str(3 + SOONER_SECONDS)
 
 
 def test_only_engines_that_fleetmark_measures_in_are_compared() -> None:

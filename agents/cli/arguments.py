@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from profiler.spec import REPETITIONS
+
 Model = Annotated[
     str, typer.Argument(help="torchvision:NAME, timm:NAME, or a .pt, .pt2 or .onnx file.")
 ]
@@ -27,10 +29,12 @@ SettleTime = Annotated[
 ]
 Repetitions = Annotated[
     int | None,
-    typer.Option(help="Fresh processes to measure in. Default: 5; 1 for --scenario sustained."),
+    typer.Option(
+        help=f"Fresh processes to measure in. Default: {REPETITIONS}; 1 for --scenario sustained."
+    ),
 ]
 Quick = Annotated[
-    bool, typer.Option("--quick", help="A first look: one process, its share of --max-time.")
+    bool, typer.Option("--quick", help="A first look: one process, a fifth of --max-time.")
 ]
 Target = Annotated[
     str | None,

@@ -7,9 +7,14 @@ from typing import NamedTuple
 
 from agents.cli import options
 from profiler.errors import InputError
-from profiler.spec import Scenario, ServerSpec, StopSpec
+from profiler.spec import (
+    Scenario,
+    ServerSpec,
+    StopSpec,
+    quick_seconds,
+    usual_repetitions,
+)
 
-REPETITIONS = 5
 PERCENTILES = ("p50", "p90", "p95", "p99", "p999")
 _SIDE = r"[1-9]\d{0,4}"
 
@@ -22,20 +27,20 @@ class Effort(NamedTuple):
 
 
 def effort(repetitions: int | None, max_time: float, scenario: Scenario, *, quick: bool) -> Effort:
-    """Repetitions and time; ``quick`` is one process with its share of the time.
+    """Repetitions and time; ``quick`` is one process in a part of the time.
 
     Raises:
         InputError: quick and a number of repetitions contradict each other.
     """
-    usual = 1 if scenario is Scenario.SUSTAINED else REPETITIONS
     if not quick:
+        usual = usual_repetitions(scenario)
         return Effort(usual if repetitions is None else repetitions, max_time)
     if repetitions not in (None, 1):
         raise InputError(
             "repetitions", repetitions, "contradicts --quick, which is one process",
             "Leave one of both away",
         )  # fmt: skip
-    return Effort(1, max_time / usual)
+    return Effort(1, quick_seconds(max_time, scenario))
 
 
 def scenario_of(text: str) -> Scenario:

@@ -83,12 +83,12 @@ def profile(
         resolution: of image inputs: (height, width), or one number for both.
         scenario: single_stream, offline, server or sustained.
         server: load of the scenario server, such as ``{"rate_per_second": 50}``.
-        repetitions: fresh processes to measure in; by default 5, and 1 for sustained.
+        repetitions: fresh processes to measure in; by default 7, and 1 for sustained.
         max_time: seconds of loading, warm-up and measuring, all repetitions together.
         settle_time: the scenario sustained goes on beyond ``max_time`` until clocks and
             temperatures have settled, but for so many seconds in all at most; 0: never; by
             default 600.
-        quick: one repetition, in the time that one of several would have.
+        quick: one repetition, in a fifth of the time.
         target: enough is measured when the interval of ``percentile`` is this narrow, relative; by
             default 0.01; 0 measures for all of the time.
         percentile: p50 to p999: whose interval ``target`` and a latency bound are about; by default

@@ -42,6 +42,7 @@ STAND_IN = ArchitectureRef(library=Library.TORCHVISION, name="in-memory")
 NO_MEMORY = "measured in the calling process, which holds more than the model"
 NO_ENERGY = "measured in the calling process, in which no sampler is started"
 NO_HISTORY = "kept for models that have a name or a file: what is called here is not known again"
+OF_HISTORY = frozenset({"few_runs", "wanders"})
 TRACEBACK_LINES = 20
 
 
@@ -259,7 +260,7 @@ def _adapted(result: RunResult, subject: Subject, report: RepetitionReport) -> R
             "energy_reason": NO_ENERGY,
             "over_runs_reason": NO_HISTORY,
             "at_usual_speed_reason": NO_HISTORY,
-            "flags": tuple(_advised(flag, subject) for flag in result.flags),
+            "flags": tuple(_advised(f, subject) for f in result.flags if f.name not in OF_HISTORY),
         }
     )
 

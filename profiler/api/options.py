@@ -23,10 +23,11 @@ from profiler.spec import (
     Runtime,
     Scenario,
     ServerSpec,
+    quick_seconds,
+    usual_repetitions,
 )
 
 TIMEOUT_SECONDS = 600.0
-REPETITIONS = 5
 HELP = "See help(profiler.profile)"
 IN_MEMORY = "is only for models that a worker measures"
 WITHOUT = "Leave it out, or export the module: runtime='torch_export'"
@@ -99,15 +100,21 @@ class Options:
             settle_time=self.settle_time,
         )
         if self.quick:
-            share = spec.max_time_seconds / spec.repetitions
-            spec = spec.model_copy(update={"repetitions": 1, "max_time_seconds": share})
+            if self.repetitions not in (None, 1):
+                raise InputError(
+                    "repetitions", self.repetitions, "contradicts quick=True, which is one process",
+                    "Leave one of both away",
+                )  # fmt: skip
+            seconds = quick_seconds(spec.max_time_seconds, spec.scenario)
+            spec = spec.model_copy(update={"repetitions": 1, "max_time_seconds": seconds})
         refuse_deadline(spec.timeout_seconds, spec.max_time_seconds)
         return spec
 
     def _repetitions(self) -> int:
         if self.repetitions is not None:
             return self.repetitions
-        return 1 if self.scenario == Scenario.SUSTAINED else REPETITIONS
+        sustained = self.scenario == Scenario.SUSTAINED
+        return usual_repetitions(Scenario.SUSTAINED if sustained else Scenario.SINGLE_STREAM)
 
     def _server(self) -> object:
         """The load; its percentile may be given beside it, as on the command line."""

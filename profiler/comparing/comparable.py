@@ -108,8 +108,8 @@ def _is_meant(field: str, meant: Collection[str]) -> bool:
     return field in meant or field.partition(".")[0] in meant
 
 
-# What this flag tells is in the width of the interval, so it is no difference.
-COUNTED = frozenset({"wanders"})
+# What these flags tell is in the width of the interval, or in its absence: no difference.
+COUNTED = frozenset({"wanders", "few_runs"})
 _Pairs = Iterator[tuple[str, str, str]]
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from profiler.result import Interval, Throughput
 from profiler.scenarios.means import Mean, average, mean
+from profiler.spec import REPETITIONS
 from profiler.stats import student
 from profiler.timing import Clock
 
@@ -114,7 +115,7 @@ def throughput(groups: Sequence[Sequence[Block]], batch_size: int) -> Throughput
             items_per_second=Interval(value=value, low=None, high=None),
             reason=(
                 f"{count} block(s) in one process are too few for a 95 % interval. "
-                "Measure for longer (--max-time) or with --repetitions 5"
+                f"Measure for longer (--max-time) or with --repetitions {REPETITIONS}"
             ),
         )
     half = max(halves) * batch_size

@@ -133,7 +133,7 @@ def test_a_directory_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--rate", "5"], "is about --scenario server"),
         (["--scenario", "offline", "--latency-bound", "1"], "is about --scenario server"),
         (["--scenario", "server", "--rate", "0"], "rate"),
-        (["--scenario", "server", "--rate", "0.01"], "none arrives in a repetition of 2 s"),
+        (["--scenario", "server", "--rate", "0.01"], "none arrives in a repetition of 1.43 s"),
         (["--target", "narrow"], "Write 1% or 0.01"),
         (["--target", "100%"], "not between 0 and 100 %"),
         (["--percentile", "p42"], "p50, p90, p95, p99, p999"),

@@ -30,13 +30,14 @@ SECONDS, QUICK_SECONDS = 10.0, 1.5
 TARGET = 0.03
 # Runs with the hog, for so many without.
 HOG_SHARE = 0.5
-# This one says that the run's own interval is too narrow, and which figure to quote in its place.
-WANDERS = "wanders"
+# These say that the run's own interval is too narrow and which figure to quote in its place, or
+# that nobody can know yet.
+OF_ONE_RUN = ("wanders", "few_runs")
 # Flags that say that no figure may hold; the others are about something else.
 DOUBTS = (
     "busy_device", "disturbed", "drift", "not_steady", "not_converged", "clocks_changed",
 )  # fmt: skip
-DOUBTS_OF_ONE_RUN = (*DOUBTS, WANDERS)
+DOUBTS_OF_ONE_RUN = (*DOUBTS, *OF_ONE_RUN)
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ def run(context: Context) -> Section:
             "times with a spinning process beside it. The overall median is that of the runs' own "
             "figures. A run counts as flagged by any of: "
             + ", ".join(DOUBTS_OF_ONE_RUN)
-            + f". {WANDERS} is no doubt in the figures that know of other runs: it says to quote "
-            "them."
+            + f". {' and '.join(OF_ONE_RUN)} are no doubt in the figures that know of other runs: "
+            "they are about one that does not."
         ),
         tables=[_spreads(calm, "as it is"), _spreads(hogged, "with a hog"), _flags(calm, hogged)],
         data={

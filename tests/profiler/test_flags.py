@@ -15,6 +15,7 @@ from tests.builders import make_latency
 def test_every_flag_has_a_detail_and_an_advice() -> None:
     found = [
         flags.single_repetition(),
+        flags.few_runs("1 run(s) are known"),
         flags.not_steady(2, 0.8),
         flags.not_converged(make_latency(width=0.02)),
         flags.busy_device(0.5),

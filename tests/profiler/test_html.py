@@ -134,7 +134,7 @@ def test_figures_with_intervals_or_why_not() -> None:
 def test_flags_come_with_advice_in_words_of_python() -> None:
     found = (flags.single_repetition(), flags.not_steady(2, 0.8))
     text = _Page(html_of(make_result(flags=found))).text
-    assert "use repetitions=5" in text
+    assert "use repetitions=7" in text
     assert "raise max_time; close" in text
     assert "--" not in text
 
@@ -237,7 +237,7 @@ def test_the_text_for_a_terminal() -> None:
     assert "p50 [95 % interval]  11.0 ms [10.9, 11.1]" in text
     assert ") no source of power was found" in text
     assert "single_repetition: one process only" in text
-    assert "use repetitions=5" in text
+    assert "use repetitions=7" in text
     failed = repr(Profile(make_failed(ERROR)))
     assert "model_error" in failed
     assert f"line\n{HOSTILE}" in failed

@@ -76,6 +76,22 @@ def test_a_device_that_wanders_is_flagged_once_that_is_known(tmp_path: Path) -> 
     assert runs[4].over_runs.runs == 5
 
 
+def test_a_device_that_nobody_knows_yet_is_flagged(tmp_path: Path) -> None:
+    """Its first runs have an interval of their own, and nothing tells what the next hour brings."""
+    runs = series(tmp_path, [0.01] * (LEAST_PAST + 1))
+    assert [{f.name for f in r.flags} >= {"few_runs"} for r in runs] == [True] * 3 + [False]
+    (flag,) = (f for f in runs[1].flags if f.name == "few_runs")
+    assert flag.detail.startswith("2 run(s) of this configuration are known on this device; from 4")
+    other = among_others(later(9, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
+    assert not any(f.name == "few_runs" for f in other.flags)
+
+
+def test_first_runs_are_compared_with_later_ones(tmp_path: Path) -> None:
+    first, *_, last = series(tmp_path, [0.01] * (LEAST_PAST + 1))
+    found = compare_results(first, last)
+    assert (found.refusals, found.verdict) == ((), Verdict.SAME)
+
+
 def test_a_device_that_does_not_is_not(tmp_path: Path) -> None:
     runs = series(tmp_path, [0.0100, 0.01001, 0.01, 0.01002, 0.01])
     assert runs[-1].over_runs is not None

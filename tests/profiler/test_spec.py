@@ -23,7 +23,7 @@ from tests.builders import RESNET, make_artifact, make_spec
 
 def test_the_smallest_spec_has_the_protocols_defaults() -> None:
     spec = RunSpec(model=RESNET, runtime=Runtime.TORCH)
-    assert spec.repetitions == 5
+    assert spec.repetitions == 7
     assert spec.batch_size == 1
     assert spec.threads is None
     assert spec.warmup.min_iterations == 10

@@ -87,7 +87,7 @@ function axesCard() {
     h("div", { class: "fields" },
       field("batch", "Batch sizes", "1", "such as 1, 8"),
       field("threads", "Threads", "", "empty: the device's choice"),
-      field("repetitions", "Repetitions", "5", "fresh processes per run"),
+      field("repetitions", "Repetitions", "7", "fresh processes per run"),
       field("time", "Seconds per run", "10", "of measuring, at most"),
       h("p", { class: "field" }, h("label", { for: "scenario" }, "Scenario"),
         h("select", { id: "scenario", "data-act": "field" }, SCENARIOS.map(([value, text]) => h("option", { value }, text))),

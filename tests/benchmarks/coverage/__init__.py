@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "coverage"
 HISTORIES, QUICK_HISTORIES = 2_000, 200
-# Of five repetitions each.
+# Of several repetitions each.
 RUNS, QUICK_RUNS = 1_000, 100
 SEED = 20_260_101
 

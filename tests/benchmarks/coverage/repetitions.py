@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from profiler import stats
-from profiler.spec import StopSpec
+from profiler.spec import REPETITIONS, StopSpec
 from tests.benchmarks.coverage.simulate import Statement, Tally, follow, of_interval
 from tests.benchmarks.coverage.study import CAP, PERCENTILES, generator
 from tests.benchmarks.coverage.traces import (
@@ -21,7 +21,7 @@ from tests.benchmarks.coverage.traces import (
     inverse,
 )
 
-PROCESSES = 5
+PROCESSES = REPETITIONS
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,11 +20,11 @@ from tests.benchmarks.peers.reading import AT_USUAL_SPEED, IN_SENTINELS
 from tests.benchmarks.peers.tables import Row
 from tests.benchmarks.peers.tools import (
     FAMILIES,
-    ONNXRUNTIME,
+    SOONER_SECONDS,
     TOOLS,
     TORCH,
     Tool,
-    with_more_processes,
+    for_as_long,
 )
 from tests.benchmarks.ratios import RESAMPLES
 from tests.benchmarks.report import Section, Table
@@ -36,7 +36,7 @@ BUDGETS, QUICK_BUDGETS = (3, 10), (1,)
 LONG_EVERY = 3
 ROUNDS, QUICK_ROUNDS = 24, 2
 VARIANTS = (IN_SENTINELS, AT_USUAL_SPEED)
-MORE = (with_more_processes(TORCH), with_more_processes(ONNXRUNTIME))
+MORE = (for_as_long(TORCH, SOONER_SECONDS),)
 # A standard deviation of fewer figures says nothing.
 LEAST_ROUNDS = 4
 Floats = NDArray[np.float64]
