@@ -14,12 +14,15 @@ from profiler.events import Phase, ProgressEvent
 from profiler.forked import call_in_child
 from profiler.latency_buckets import bucket_of, shapes
 from profiler.plan import RepetitionReport
-from profiler.repetition import repeat
+from profiler.repetition import WARMUP_SHARE, repeat
 from profiler.runtimes.base import LoadRequest
 from profiler.samples import Blocks, Iterations, SentinelSlices
 from profiler.sentinel import EDGE_SLICES
-from profiler.spec import StopSpec, WarmupSpec
+from profiler.spec import REPETITIONS, RunSpec, StopSpec, WarmupSpec
 from tests.fake_model import REQUEST, FakeAdapter, FakeModel, default_plan, run
+
+# Of one repetition, with the defaults.
+SECONDS = RunSpec.model_fields["max_time_seconds"].default / REPETITIONS
 
 
 class _Clock:
@@ -58,7 +61,7 @@ def test_a_calm_model_is_found_steady_within_the_default_budget(
 
     found = run(default_plan(tmp_path / "r.npz"), call)
     assert found.steady
-    assert found.figures.warmup_seconds < 0.8
+    assert found.figures.warmup_seconds < WARMUP_SHARE * SECONDS
     assert found.figures.iterations > 0
 
 
@@ -72,7 +75,7 @@ def test_a_model_that_keeps_getting_faster_is_not(tmp_path: Path, clock: _Clock)
 
     found = run(default_plan(tmp_path / "r.npz"), call)
     assert not found.steady
-    assert found.figures.warmup_seconds == pytest.approx(0.8, abs=0.02)
+    assert found.figures.warmup_seconds == pytest.approx(WARMUP_SHARE * SECONDS, abs=0.02)
 
 
 def test_a_model_too_slow_for_two_windows_is_not(tmp_path: Path, clock: _Clock) -> None:
@@ -96,7 +99,7 @@ def test_the_budget_is_kept_and_the_lead_in_is_marked(tmp_path: Path, clock: _Cl
     assert int(kept.warmup.sum()) == found.figures.warmup_iterations + lead_ins
     assert int((~kept.warmup).sum()) == found.figures.iterations
     total = found.figures.warmup_seconds + 0.005 * (found.figures.iterations + lead_ins)
-    assert total == pytest.approx(2.0, abs=0.011)
+    assert total == pytest.approx(SECONDS, abs=0.011)
     assert found.figures.median_seconds == pytest.approx(0.005)
     assert found.figures.first_inference_seconds == pytest.approx(0.005)
     # The first inference is a figure of its own and no row of the file.

@@ -167,7 +167,7 @@ def test_sustained_is_measured_for_all_of_its_time(measured: Any) -> None:
         ),
         (
             {"scenario": "server", "server": {"rate_per_second": 0.01}},
-            "none arrives in a repetition of 2 s",
+            "none arrives in a repetition of 1.43 s",
         ),
         ({"server": {"rate_per_second": -1}}, "greater than 0"),
     ],
