@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from profiler import units
 from profiler.energy.idle import IdlePower
+from profiler.over_runs import LEAST_PAST
 from profiler.result import (
     AtUsualSpeed,
     Contention,
@@ -178,13 +179,10 @@ def few_runs(reason: str) -> Flag:
     """
     return Flag(
         name="few_runs",
-        detail=(
-            f"{reason}. Until then the interval holds for the time that was measured, and not for "
-            "another hour"
-        ),
+        detail=f"{reason}; the interval holds for the seconds measured, not for another hour",
         advice=(
-            "run one configuration again until that is known: it serves the device's others too; "
-            "compare in one go, with `fleetmark compare A B` or a sweep"
+            f"run one configuration {LEAST_PAST + 1} times, which tells it for the device's others "
+            "too; or compare in one go, with `fleetmark compare A B` or a sweep"
         ),
     )
 

@@ -61,8 +61,8 @@ def over_runs(
         return Known(_stated(seconds, typical, Experience.DEVICE), None)
     return Known(
         None,
-        f"{len(medians)} run(s) of this configuration are known on this device; from "
-        f"{LEAST_PAST + 1} on they tell how much it varies from run to run",
+        f"{len(medians)} run(s) of this configuration are known on this device, and "
+        f"{LEAST_PAST + 1} tell how far runs lie apart",
     )
 
 

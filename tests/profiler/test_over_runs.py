@@ -81,7 +81,7 @@ def test_a_device_that_nobody_knows_yet_is_flagged(tmp_path: Path) -> None:
     runs = series(tmp_path, [0.01] * (LEAST_PAST + 1))
     assert [{f.name for f in r.flags} >= {"few_runs"} for r in runs] == [True] * 3 + [False]
     (flag,) = (f for f in runs[1].flags if f.name == "few_runs")
-    assert flag.detail.startswith("2 run(s) of this configuration are known on this device; from 4")
+    assert flag.detail.startswith("2 run(s) of this configuration are known on this device, and 4")
     other = among_others(later(9, 0.2).model_copy(update={"batch_size": 8}), tmp_path)
     assert not any(f.name == "few_runs" for f in other.flags)
 
