@@ -221,9 +221,9 @@ REPETITIONS = 7
 QUICK_SHARE = 0.2
 
 
-def usual_repetitions(scenario: Scenario) -> int:
+def usual_repetitions(scenario: str) -> int:
     """Fresh processes where nothing else is asked for: ``sustained`` heats up in one."""
-    return 1 if scenario is Scenario.SUSTAINED else REPETITIONS
+    return 1 if scenario == Scenario.SUSTAINED else REPETITIONS
 
 
 def quick_seconds(max_time_seconds: float, scenario: Scenario) -> float:

@@ -113,8 +113,7 @@ class Options:
     def _repetitions(self) -> int:
         if self.repetitions is not None:
             return self.repetitions
-        sustained = self.scenario == Scenario.SUSTAINED
-        return usual_repetitions(Scenario.SUSTAINED if sustained else Scenario.SINGLE_STREAM)
+        return usual_repetitions(self.scenario)
 
     def _server(self) -> object:
         """The load; its percentile may be given beside it, as on the command line."""
