@@ -51,3 +51,16 @@ def refuse_deadline(timeout_seconds: float, max_time_seconds: float) -> None:
             f"would end the run within the {max_time_seconds:g} s that it may measure",
             f"Lower --max-time, or raise --timeout above {max_time_seconds:g} s",
         )  # fmt: skip
+
+
+def refuse_quick_repetitions(repetitions: int | None) -> None:
+    """Several processes in a first look, which is one; ``None`` was not given.
+
+    Raises:
+        InputError: another number of them was given.
+    """
+    if repetitions not in (None, 1):
+        raise InputError(
+            "repetitions", repetitions, "contradicts --quick, which is one process",
+            "Leave one of both away",
+        )  # fmt: skip

@@ -174,8 +174,10 @@ def disturbed(contention: Contention | None) -> Flag | None:
 
 
 def few_runs(reason: str) -> Flag:
-    """Args:
-    reason: how many runs are known, of how many that it takes.
+    """Nobody can know yet how far the runs of this device lie apart.
+
+    Args:
+        reason: how many runs are known, of how many that it takes.
     """
     return Flag(
         name="few_runs",

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from agents.cli import options
+from profiler.contradictions import refuse_quick_repetitions
 from profiler.errors import InputError
 from profiler.spec import (
     Scenario,
@@ -35,11 +36,7 @@ def effort(repetitions: int | None, max_time: float, scenario: Scenario, *, quic
     if not quick:
         usual = usual_repetitions(scenario)
         return Effort(usual if repetitions is None else repetitions, max_time)
-    if repetitions not in (None, 1):
-        raise InputError(
-            "repetitions", repetitions, "contradicts --quick, which is one process",
-            "Leave one of both away",
-        )  # fmt: skip
+    refuse_quick_repetitions(repetitions)
     return Effort(1, quick_seconds(max_time, scenario))
 
 

@@ -41,8 +41,9 @@ from profiler.summary import samples_path, summarise
 STAND_IN = ArchitectureRef(library=Library.TORCHVISION, name="in-memory")
 NO_MEMORY = "measured in the calling process, which holds more than the model"
 NO_ENERGY = "measured in the calling process, in which no sampler is started"
+# Another run of what has no name is none of this configuration: the advice would lead nowhere.
+FEW_RUNS = "few_runs"
 NO_HISTORY = "kept for models that have a name or a file: what is called here is not known again"
-OF_HISTORY = frozenset({"few_runs", "wanders"})
 TRACEBACK_LINES = 20
 
 
@@ -260,7 +261,7 @@ def _adapted(result: RunResult, subject: Subject, report: RepetitionReport) -> R
             "energy_reason": NO_ENERGY,
             "over_runs_reason": NO_HISTORY,
             "at_usual_speed_reason": NO_HISTORY,
-            "flags": tuple(_advised(f, subject) for f in result.flags if f.name not in OF_HISTORY),
+            "flags": tuple(_advised(f, subject) for f in result.flags if f.name != FEW_RUNS),
         }
     )
 

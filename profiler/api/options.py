@@ -11,7 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from profiler.api.terms import argument
-from profiler.contradictions import refuse_deadline, refuse_idle_options
+from profiler.contradictions import (
+    refuse_deadline,
+    refuse_idle_options,
+    refuse_quick_repetitions,
+)
 from profiler.errors import InputError
 from profiler.refusal import refusal
 from profiler.sensors.setup import SensorSetup
@@ -100,11 +104,7 @@ class Options:
             settle_time=self.settle_time,
         )
         if self.quick:
-            if self.repetitions not in (None, 1):
-                raise InputError(
-                    "repetitions", self.repetitions, "contradicts quick=True, which is one process",
-                    "Leave one of both away",
-                )  # fmt: skip
+            refuse_quick_repetitions(self.repetitions)
             seconds = quick_seconds(spec.max_time_seconds, spec.scenario)
             spec = spec.model_copy(update={"repetitions": 1, "max_time_seconds": seconds})
         refuse_deadline(spec.timeout_seconds, spec.max_time_seconds)

@@ -379,7 +379,10 @@ def test_what_is_not_known_of_a_function_is_null_with_the_reason() -> None:
         assert "not known again" in (why or "")
     assert result.energy is None
     assert "calling process" in (result.energy_reason or "")
-    assert "single_repetition" in {flag.name for flag in result.flags}
+    raised = {flag.name for flag in result.flags}
+    assert "single_repetition" in raised
+    # Its advice, to repeat the run, would lead nowhere.
+    assert "few_runs" not in raised
 
 
 def test_items_are_counted_by_the_batch() -> None:

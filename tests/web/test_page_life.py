@@ -8,6 +8,7 @@ from playwright.sync_api import Dialog, Page, expect
 
 from agents.coordinator.auth import Role
 from agents.secretfile import write_private
+from profiler.spec import REPETITIONS
 from tests.small_onnx import save_small_onnx
 from tests.web.views import shows, visit
 from tests.web.world import World
@@ -52,6 +53,7 @@ def test_a_file_is_submitted_and_its_runs_are_followed(
     # Refused in words while something is wrong; then how many runs it makes.
     main = visit(page, world, "/submit")
     form, start = page.locator("#submit"), page.locator("#submit button[type=submit]")
+    expect(page.locator("#repetitions")).to_have_value(str(REPETITIONS))
     page.set_input_files("#file", bad)
     shows(form.locator("[data-key=problem-model]"), "notes.onnx")
     page.set_input_files("#file", good)
